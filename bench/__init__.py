@@ -1,0 +1,1 @@
+"""What the engine costs: ``python -m bench`` prints a table and writes JSON."""

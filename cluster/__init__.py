@@ -1,0 +1,1 @@
+"""The world: clock, chance, network, disk, actors, faults, trace."""

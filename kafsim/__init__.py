@@ -1,0 +1,3 @@
+"""kafsim: a whole replicated Kafka cluster in one Python process, on a clock you control."""
+
+__version__ = "0.1.0"

@@ -1,0 +1,5 @@
+"""``python -m kafsim``."""
+
+from kafsim.cli.main import main
+
+main()

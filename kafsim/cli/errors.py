@@ -1,0 +1,26 @@
+"""What a command ends with: 0 as expected, 1 a violation or a difference, 2 wrong use."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+EXPECTED = 0
+VIOLATION = 1
+WRONG_USE = 2
+INTERRUPTED = 130
+
+
+class UsageError(Exception):
+    """Wrong use; the message is the one line that is printed."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
+    """Names the nearest known name, or all when there are few."""
+    names = sorted(known)
+    near = difflib.get_close_matches(name, names, n=1)
+    if near:
+        return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
+    if len(names) <= 12:
+        return UsageError(f"unknown {kind} {name!r}; there are: {', '.join(names)}")
+    return UsageError(f"unknown {kind} {name!r}")
