@@ -59,7 +59,7 @@ class BatchHeader(NamedTuple):
     producer_id: int
     producer_epoch: int
     base_sequence: int
-    count: int
+    record_count: int
 
     @property
     def size(self) -> int:
@@ -118,7 +118,7 @@ def header(data: bytes | bytearray | memoryview, position: int = 0) -> BatchHead
 def write_header(
     records: bytes,
     *,
-    count: int,
+    record_count: int,
     last_offset_delta: int,
     base_timestamp: int,
     max_timestamp: int,
@@ -139,11 +139,12 @@ def write_header(
             producer_id,
             producer_epoch,
             base_sequence,
-            count,
+            record_count,
         )
         + records
     )
-    return _FRONT.pack(base_offset, len(body) + 9, leader_epoch, 2, crc32c(body)) + body
+    front = _FRONT.pack(base_offset, len(body) + 9, leader_epoch, 2, crc32c(body))
+    return front + body
 
 
 def place(batch: bytes, base_offset: int, leader_epoch: int) -> bytes:
@@ -154,7 +155,8 @@ def place(batch: bytes, base_offset: int, leader_epoch: int) -> bytes:
 def set_max_timestamp(batch: bytes, attributes: int, max_timestamp: int) -> bytes:
     """Another timestamp type and maximum (LogAppendTime), with the CRC that belongs to it."""
     body = attributes.to_bytes(2, "big") + batch[23:35] + _OFFSET.pack(max_timestamp) + batch[43:]
-    return batch[:17] + crc32c(body).to_bytes(4, "big") + body
+    crc: int = crc32c(body)
+    return batch[:17] + crc.to_bytes(4, "big") + body
 
 
 def computed_crc(data: bytes | memoryview, position: int, size: int) -> int:

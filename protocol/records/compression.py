@@ -56,7 +56,8 @@ def _library(codec: int) -> ModuleType:
         import cramjam  # noqa: PLC0415  # an extra
     except ImportError:
         raise Decompression(f"{NAMES[codec]} needs the extra kafsim[compression]") from None
-    return cramjam  # type: ignore[no-any-return]
+    library: ModuleType = cramjam
+    return library
 
 
 def _xerial_compress(library: ModuleType, data: bytes) -> bytes:

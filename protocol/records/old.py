@@ -60,12 +60,15 @@ def ensure_valid(data: bytes, position: int, size: int) -> None:
 
 
 def iterate(data: bytes, position: int, size: int) -> Iterator[Record]:
-    outer = message(data, position, size)
-    codec = outer.attributes & 0x07
+    (magic,) = struct.unpack_from(">b", data, position + 16)
+    codec = data[position + 17] & 0x07
+    if magic not in _MIN_SIZE:
+        raise InvalidRecord(f"Invalid wrapper magic found in legacy deep record iterator {magic}")
     if codec >= len(compression.NAMES):
         raise RecordError(f"Unknown compression type id: {codec}")
     if codec == compression.ZSTD:
-        raise InvalidRecord(f"Invalid wrapper compressionType found in legacy deep record iterator {outer.magic}")
+        raise InvalidRecord(f"Invalid wrapper compressionType found in legacy deep record iterator {magic}")
+    outer = message(data, position, size)
     if not codec:
         yield Record(outer.offset, outer.timestamp, outer.key, outer.value, size=size)
         return

@@ -99,7 +99,7 @@ class BatchBuilder:
         body = bytes(self._body)
         return write_header(
             compression.compress(self.codec, body) if self.codec else body,
-            count=self.count,
+            record_count=self.count,
             last_offset_delta=self.count - 1,
             base_timestamp=self.base_timestamp,
             max_timestamp=self.max_timestamp,
@@ -130,21 +130,21 @@ def decode_batch(data: bytes, position: int = 0) -> list[Record]:
 def iterate_batch(data: bytes, position: int = 0) -> Iterator[Record]:
     """The records of one batch v2 until something is wrong (Kafka: ``DefaultRecordBatch.iterator``)."""
     head = header(data, position)
-    if head.count < 0:
-        raise InvalidRecord(f"Found invalid record count {head.count} in magic v{head.magic} batch")
+    if head.record_count < 0:
+        raise InvalidRecord(f"Found invalid record count {head.record_count} in magic v{head.magic} batch")
     if head.codec >= len(compression.NAMES):
         raise RecordError(f"Unknown compression type id: {head.codec}")
     body = data[position + OVERHEAD : position + head.size]
-    if not head.count:
+    if not head.record_count:
         return
     if head.codec:
         body = compression.decompress(head.codec, body)
     at = 0
-    for number in range(1, head.count + 1):
+    for number in range(1, head.record_count + 1):
         if at >= len(body):
             raise InvalidRecord("Incorrect declared batch size, premature EOF reached")
         record, at = _decode_record(body, at, head)
-        if number == head.count and at < len(body):
+        if number == head.record_count and at < len(body):
             raise InvalidRecord("Incorrect declared batch size, records still remaining in file")
         yield record
 

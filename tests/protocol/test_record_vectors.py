@@ -83,7 +83,7 @@ def check_header(head, expected):
     assert head.producer_epoch == expected["producer_epoch"]
     assert head.base_sequence == expected["base_sequence"]
     assert head.last_sequence == expected["last_sequence"]
-    assert head.count == expected["count"]
+    assert head.record_count == expected["count"]
     assert head.is_transactional == expected["is_transactional"]
     assert head.is_control == expected["is_control"]
     assert head.delete_horizon_ms == expected["delete_horizon_ms"]
