@@ -1,0 +1,11 @@
+"""UnfenceBrokerRecord of the metadata log."""
+
+from __future__ import annotations
+
+from kafsim.protocol.schema import kafka, message
+
+
+@message(8, "0", "0+")
+class UnfenceBrokerRecord:
+    id: int = kafka("int32", "0+", default=0)
+    epoch: int = kafka("int64", "0+", default=0)

@@ -1,0 +1,1 @@
+"""Kafka's own binary form of the message classes."""
