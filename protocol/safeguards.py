@@ -13,6 +13,11 @@ import attrs
 class Safeguards:
     """All on is today's Kafka."""
 
+    check_producer_sequences: bool = True
+    """Off: a retry of what was written already is written again, and a gap in the sequences passes."""
+    recover_after_unclean_shutdown: bool = True
+    """Off: a torn batch at the end of a log stays, and what follows it cannot be read."""
+
 
 ALL_ON = Safeguards()
 

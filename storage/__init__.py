@@ -1,1 +1,1 @@
-"""."""
+"""The log of one replica and what is derived from it."""

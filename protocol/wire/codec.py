@@ -14,6 +14,7 @@ import attrs
 from kafsim.protocol.records.errors import RecordError
 from kafsim.protocol.records.varint import decode_unsigned, encode_unsigned
 from kafsim.protocol.schema import Versions, Wire, about, wire_of
+from kafsim.protocol.uuid import to_text
 from kafsim.protocol.wire import primitives
 from kafsim.protocol.wire.primitives import Form, WireError
 
@@ -137,3 +138,14 @@ def _read_tags(data: bytes, at: int, tagged: dict[int, tuple[str, Form, Any]], f
             found[name], _ = form.read(data, at)
         at += size
     return at
+
+
+def describe(message: Any) -> str:
+    """The fields that differ from their defaults, for a reader."""
+    shown = []
+    for field in attrs.fields(type(message)):
+        value = getattr(message, field.name)
+        if value != field.default:
+            is_uuid = wire_of(field).type == "uuid"
+            shown.append(f"{field.name}={to_text(value) if is_uuid else value!r}")
+    return " ".join(shown)

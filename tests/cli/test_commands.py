@@ -85,3 +85,19 @@ def test_a_trace_cut_off_in_a_row_can_be_read(tmp_path):
     kafsim("run", "ping", "--trace", str(path), "--quiet")
     path.write_bytes(path.read_bytes()[:-3])
     assert kafsim("why", str(path), "-1").stdout
+
+
+SEGMENTS = Path(__file__).parent.parent / "data" / "segments"
+
+
+def test_dump_log_prints_what_kafkas_own_tool_prints():
+    folder = SEGMENTS / "clean_stop" / "s-plain-0"
+    lines = kafsim("dump-log", str(folder)).stdout.replace(f"{folder}/", "").splitlines()
+    expected = [line for path in sorted(folder.glob("*.dump")) for line in path.read_text().splitlines() if line]
+    assert sorted(lines) == sorted(expected)
+
+
+@pytest.mark.parametrize("what", ["nowhere", "README.md", "docs"])
+def test_dump_log_of_something_else_is_wrong_use(what):
+    done = kafsim("dump-log", what, code=2, cwd=Path(__file__).parent.parent.parent)
+    assert done.stderr.count("\n") == 1

@@ -1,0 +1,171 @@
+"""The files of a log directory as text, line for line as Kafka's ``DumpLogSegments`` prints them."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+
+from kafsim.protocol.metadata import serde
+from kafsim.protocol.records import batch as batches
+from kafsim.protocol.records import compression, control, old
+from kafsim.protocol.records.batch import BatchHeader, Span
+from kafsim.protocol.records.errors import CorruptRecord, RecordError
+from kafsim.protocol.records.record import Record, iterate_batch
+from kafsim.protocol.wire import codec
+from kafsim.protocol.wire.primitives import WireError
+from kafsim.storage.producer_state import read_snapshot
+
+SUFFIXES = (".log", ".index", ".timeindex", ".txnindex", ".snapshot")
+
+
+def dump(name: str, data: bytes, *, metadata: bool = False) -> Iterator[str]:
+    """The lines for one file; ``metadata``: the records are those of the metadata log."""
+    yield f"Dumping {name}"
+    suffix = name[name.rfind(".") :]
+    base = name.rpartition("/")[2].partition(".")[0]
+    offset = int(base) if base.isdigit() else 0
+    if suffix == ".log":
+        yield from _log(name, data, offset, metadata=metadata)
+    elif suffix == ".index":
+        yield from _index(name, data, offset)
+    elif suffix == ".timeindex":
+        yield from _time_index(data, offset)
+    elif suffix == ".txnindex":
+        yield from _transaction_index(data)
+    elif suffix == ".snapshot":
+        yield from _snapshot(data)
+
+
+def _log(name: str, data: bytes, base_offset: int, *, metadata: bool) -> Iterator[str]:
+    yield f"Log starting offset: {base_offset}"
+    short = name.rpartition("/")[2]
+    end = 0
+    try:
+        for span in batches.spans_in_file(data, short):
+            yield from _batch(data, span, metadata=metadata)
+            end = span.position + span.size
+    except CorruptRecord as error:
+        yield f"DumpLogSegments raised org.apache.kafka.common.errors.CorruptRecordException: {error}"
+        return
+    if end < len(data):
+        yield f"Found {len(data) - end} invalid bytes at the end of {short}"
+
+
+def _batch(data: bytes, span: Span, *, metadata: bool) -> Iterator[str]:
+    if span.magic < 2:
+        for record in old.iterate(data, span.position, span.size):
+            yield _record(record, None, "CreateTime", metadata=False)
+        return
+    head = batches.header(data, span.position)
+    label = "LogAppendTime" if head.attributes & batches.LOG_APPEND_TIME else "CreateTime"
+    horizon = head.delete_horizon_ms
+    yield (
+        f"baseOffset: {head.base_offset} lastOffset: {head.last_offset} count: {head.record_count} "
+        f"baseSequence: {head.base_sequence} lastSequence: {head.last_sequence} producerId: {head.producer_id} "
+        f"producerEpoch: {head.producer_epoch} partitionLeaderEpoch: {head.leader_epoch} "
+        f"isTransactional: {_bool(head.is_transactional)} isControl: {_bool(head.is_control)} "
+        f"deleteHorizonMs: {'OptionalLong.empty' if horizon is None else f'OptionalLong[{horizon}]'} "
+        f"position: {span.position} {label}: {head.max_timestamp} size: {span.size} magic: {span.magic} "
+        f"compresscodec: {compression.NAMES[head.codec]} crc: {head.crc} isvalid: {_bool(_is_valid(data, span))}"
+    )
+    try:
+        for record in iterate_batch(data, span.position):
+            yield _record(record, head, label, metadata=metadata)
+    except RecordError as error:
+        yield f"| records cannot be read: {error}"
+
+
+def _bool(value: bool) -> str:
+    return "true" if value else "false"
+
+
+def _is_valid(data: bytes, span: Span) -> bool:
+    try:
+        batches.ensure_valid(data, span.position, span.size)
+    except CorruptRecord:
+        return False
+    return True
+
+
+def _record(record: Record, head: BatchHeader | None, label: str, *, metadata: bool) -> str:
+    line = (
+        f"| offset: {record.offset} {label}: {record.timestamp} keySize: {_size(record.key)} "
+        f"valueSize: {_size(record.value)}"
+    )
+    if head is not None:
+        names = ",".join(name for name, _ in record.headers)
+        line += f" sequence: {record.sequence} headerKeys: [{names}]"
+        if head.is_control and record.key is not None:
+            return line + _control(record.key, record.value or b"")
+    if metadata and record.value is not None:
+        return f"{line} payload: {_metadata(record.value)}"
+    line += "" if record.key is None else f" key: {_text(record.key)}"
+    return line + ("" if record.value is None else f" payload: {_text(record.value)}")
+
+
+def _size(content: bytes | None) -> int:
+    return -1 if content is None else len(content)
+
+
+def _text(content: bytes) -> str:
+    return content.decode(errors="replace")
+
+
+def _control(key: bytes, value: bytes) -> str:
+    type_ = control.control_type(key)
+    if type_ in (control.ABORT, control.COMMIT):
+        return f" endTxnMarker: {control.NAMES[type_]} coordinatorEpoch: {control.coordinator_epoch(value)}"
+    return f" controlType: {control.NAMES.get(type_, 'UNKNOWN')}({type_})"
+
+
+def _metadata(value: bytes) -> str:
+    try:
+        record, version = serde.decode(value)
+    except WireError as error:
+        return f"cannot be read: {error}"
+    return f"{type(record).__name__} v{version} {codec.describe(record)}"
+
+
+def _index(name: str, data: bytes, base_offset: int) -> Iterator[str]:
+    if not data:
+        yield f"{name} is empty."
+        return
+    for number, (relative, position) in enumerate(struct.iter_unpack(">ii", data[: len(data) // 8 * 8])):
+        if number and not relative:
+            return
+        yield f"offset: {base_offset + relative} position: {position}"
+
+
+def _time_index(data: bytes, base_offset: int) -> Iterator[str]:
+    for number, (timestamp, relative) in enumerate(struct.iter_unpack(">qi", data[: len(data) // 12 * 12])):
+        if number and not relative:
+            return
+        yield f"timestamp: {timestamp} offset: {base_offset + relative}"
+
+
+def _transaction_index(data: bytes) -> Iterator[str]:
+    for version, producer_id, first, last, stable in struct.iter_unpack(">hqqqq", data[: len(data) // 34 * 34]):
+        yield (
+            f"version: {version} producerId: {producer_id} firstOffset: {first} lastOffset: {last} "
+            f"lastStableOffset: {stable}"
+        )
+
+
+def _snapshot(data: bytes) -> Iterator[str]:
+    entries = read_snapshot(data)
+    if entries is None:
+        yield "Snapshot is corrupt (version, length or CRC)"
+        return
+    for entry in entries:
+        first = entry.current_txn_first_offset
+        line = (
+            f"producerId: {entry.producer_id} producerEpoch: {entry.epoch} coordinatorEpoch: {entry.coordinator_epoch} "
+            f"currentTxnFirstOffset: {'OptionalLong.empty' if first < 0 else f'OptionalLong[{first}]'} "
+            f"lastTimestamp: {entry.last_timestamp}"
+        )
+        for batch in entry.batches:
+            line += (
+                f" firstSequence: {batch.first_sequence} lastSequence: {batch.last_sequence} "
+                f"lastOffset: {batch.last_offset} offsetDelta: {batch.offset_delta} timestamp: {batch.timestamp}"
+            )
+        yield line

@@ -1,0 +1,163 @@
+"""The log directory of a broker (Kafka: ``LogManager``): its logs, its checkpoints, and whether it stopped cleanly.
+
+``.kafka_cleanshutdown`` is there only between a clean stop and the next start. It also keeps the broker epoch of the
+process that stopped: a controller that is told another one knows that the broker died uncleanly.
+"""
+
+from __future__ import annotations
+
+import json
+
+from kafsim.protocol import uuid
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.files import Directory
+from kafsim.protocol.safeguards import Safeguards
+from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.uuid import Uuid
+from kafsim.storage import checkpoint, recovery
+from kafsim.storage.log import Log
+from kafsim.storage.log_config import LogConfig
+from kafsim.storage.segment import LOG
+
+CLEAN_SHUTDOWN = ".kafka_cleanshutdown"
+META_PROPERTIES = "meta.properties"
+PARTITION_METADATA = "partition.metadata"
+
+
+class OffsetCheckpoint:
+    """One checkpoint file, written again only when an offset in it has changed."""
+
+    __slots__ = ("_changed", "_files", "_name", "offsets")
+
+    def __init__(self, files: Directory, name: str) -> None:
+        self._files = files
+        self._name = name
+        self._changed = False
+        self.offsets = checkpoint.read_offsets(files, name)
+
+    def put(self, tp: TopicPartition, offset: int) -> None:
+        if self.offsets.get(tp) != offset:
+            self.offsets[tp] = offset
+            self._changed = True
+
+    def forget(self, tp: TopicPartition) -> None:
+        self._changed |= self.offsets.pop(tp, None) is not None
+
+    def write(self) -> None:
+        if self._changed:
+            checkpoint.write_offsets(self._files, self._name, self.offsets)
+            self._changed = False
+
+
+class LogDirectory:
+    """All logs of one broker."""
+
+    def __init__(self, files: Directory, outbox: Outbox, safeguards: Safeguards) -> None:
+        self._files = files
+        self._outbox = outbox
+        self._safeguards = safeguards
+        self.logs: dict[TopicPartition, Log] = {}
+        self.was_clean = files.get(CLEAN_SHUTDOWN) is not None
+        self.previous_broker_epoch = self._read_clean_shutdown()
+        """Of the process that stopped cleanly; -1 when the last one did not."""
+        self.recovery_points = OffsetCheckpoint(files, checkpoint.RECOVERY_POINT)
+        self.high_watermarks = OffsetCheckpoint(files, checkpoint.HIGH_WATERMARK)
+        self.log_starts = OffsetCheckpoint(files, checkpoint.LOG_START)
+
+    def _read_clean_shutdown(self) -> int:
+        file = self._files.get(CLEAN_SHUTDOWN)
+        try:
+            return -1 if file is None else int(json.loads(file.read())["brokerEpoch"])
+        except (ValueError, KeyError, TypeError):
+            return -1
+
+    def format(self, node_id: int, directory_id: Uuid, cluster_id: str) -> Uuid:
+        """Write ``meta.properties`` unless it is there; the id of this directory."""
+        file = self._files.get(META_PROPERTIES)
+        if file is not None:
+            lines = (line.partition("=") for line in file.read().decode().splitlines())
+            return uuid.from_text({key: value for key, _, value in lines}["directory.id"])
+        text = f"node.id={node_id}\ndirectory.id={uuid.to_text(directory_id)}\nversion=1\ncluster.id={cluster_id}\n"
+        self._files.replace(META_PROPERTIES, text.encode())
+        return directory_id
+
+    def begin(self) -> None:
+        """The logs are about to be loaded: from now on a crash is unclean."""
+        if self.was_clean:
+            self._files.delete(CLEAN_SHUTDOWN)
+
+    def on_disk(self) -> dict[TopicPartition, Uuid]:
+        """The partitions that have a log here, with the topic ids in their ``partition.metadata``."""
+        found = {}
+        for name in self._files.names():
+            directory, slash, file = name.partition("/")
+            topic, dash, partition = directory.rpartition("-")
+            if slash and dash and file.endswith(LOG) and partition.isdigit():
+                tp = TopicPartition(topic, int(partition))
+                found[tp] = self._topic_id(directory)
+        return found
+
+    def _topic_id(self, directory: str) -> Uuid:
+        file = self._files.get(f"{directory}/{PARTITION_METADATA}")
+        if file is None:
+            return uuid.ZERO_UUID
+        return uuid.from_text(file.read().decode().partition("topic_id: ")[2].strip())
+
+    def open(self, tp: TopicPartition, topic_id: Uuid, config: LogConfig, now_ms: int) -> Log:
+        """The log of a partition, loaded or made when first asked for."""
+        log = self.logs.get(tp)
+        if log is not None:
+            return log
+        directory = str(tp)
+        is_new = self._files.get(f"{directory}/{PARTITION_METADATA}") is None
+        if is_new:
+            text = f"version: 0\ntopic_id: {uuid.to_text(topic_id)}"
+            self._files.replace(f"{directory}/{PARTITION_METADATA}", text.encode())
+        log = recovery.load(
+            directory,
+            self._files,
+            self._outbox,
+            config,
+            self._safeguards,
+            now_ms=now_ms,
+            clean=self.was_clean or is_new,
+            recovery_point=self.recovery_points.offsets.get(tp, 0),
+            log_start_offset=self.log_starts.offsets.get(tp, 0),
+            high_watermark=self.high_watermarks.offsets.get(tp, 0),
+        )
+        self.logs[tp] = log
+        return log
+
+    def delete(self, tp: TopicPartition) -> None:
+        """Log and checkpoints of a partition are gone."""
+        self.logs.pop(tp, None)
+        for name in list(self._files.names(f"{tp}/")):
+            self._files.delete(name)
+        for offsets in (self.recovery_points, self.high_watermarks, self.log_starts):
+            offsets.forget(tp)
+
+    def write_recovery_points(self) -> None:
+        for tp, log in self.logs.items():
+            self.recovery_points.put(tp, log.recovery_point)
+        self.recovery_points.write()
+
+    def write_log_starts(self) -> None:
+        """Only logs that begin inside their first segment need a line."""
+        for tp, log in self.logs.items():
+            if log.log_start_offset > log.segments[0].base_offset:
+                self.log_starts.put(tp, log.log_start_offset)
+            else:
+                self.log_starts.forget(tp)
+        self.log_starts.write()
+
+    def close(self, broker_epoch: int) -> None:
+        """A clean stop: flush, snapshots, checkpoints, and the file that says so."""
+        for tp, log in self.logs.items():
+            log.close()
+            self.high_watermarks.put(tp, log.high_watermark)
+        self.write_recovery_points()
+        self.write_log_starts()
+        self.high_watermarks.write()
+        text = json.dumps({"version": 0, "brokerEpoch": broker_epoch}, separators=(",", ":"))
+        file = self._files.replace(CLEAN_SHUTDOWN, text.encode())
+        self._outbox.flush(file, ("closed",))

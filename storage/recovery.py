@@ -1,0 +1,113 @@
+"""Opening a log at start (Kafka: ``LogLoader``).
+
+After a clean stop nothing is checked; otherwise every segment is, from the recovery point on.
+"""
+
+from __future__ import annotations
+
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts import log as facts
+from kafsim.protocol.facts.fact import STATE, because
+from kafsim.protocol.files import Directory
+from kafsim.protocol.safeguards import Safeguards
+from kafsim.storage.log import Log
+from kafsim.storage.log_config import LogConfig
+from kafsim.storage.segment import LOG, Segment
+
+
+def load(
+    directory: str,
+    files: Directory,
+    outbox: Outbox,
+    config: LogConfig,
+    safeguards: Safeguards,
+    *,
+    now_ms: int,
+    clean: bool,
+    recovery_point: int = 0,
+    log_start_offset: int = 0,
+    high_watermark: int = 0,
+) -> Log:
+    """A log as its files have it; a new one where there are none.
+
+    ``clean``: the last process stopped cleanly, so nothing is checked. The three offsets come from the checkpoints.
+    """
+    log = Log(directory, files, outbox, config, safeguards)
+    log.epochs.load()
+    _open_segments(log, now_ms)
+    if not clean and safeguards.recover_after_unclean_shutdown:
+        _recover(log, recovery_point)
+    _bound(log, log_start_offset, now_ms)
+    log.recovery_point = log.log_end_offset if clean else min(max(recovery_point, 0), log.log_end_offset)
+    log.epochs.truncate_from_end(log.log_end_offset)
+    log.epochs.truncate_from_start(log.log_start_offset)
+    log.rebuild_producers(log.log_end_offset, now_ms)
+    log.set_high_watermark(high_watermark)
+    _state_what_was_found(log, clean=clean)
+    return log
+
+
+def _open_segments(log: Log, now_ms: int) -> None:
+    interval = log.config.index_interval_bytes
+    for name in list(log.files.names(f"{log.directory}/")):
+        if name.endswith(LOG):
+            base = int(name.rpartition("/")[2].removesuffix(LOG))
+            segment = Segment(log.files, log.directory, base, interval, now_ms)
+            segment.load(check=False)
+            log.segments.append(segment)
+
+
+def _recover(log: Log, recovery_point: int) -> None:
+    """Check every segment from the recovery point on; at the first broken batch the log ends."""
+    for index, segment in enumerate(log.segments):
+        is_last = index == len(log.segments) - 1
+        if not is_last and log.segments[index + 1].base_offset <= recovery_point:
+            continue
+        cut = segment.load(check=True)
+        _assign_epochs(log, segment)
+        if cut:
+            why = because(facts.TORN, cut_bytes=cut, segment=segment.base_offset)
+            log.outbox.happened(facts.TornTailCut(log=log.directory, to=segment.next_offset, because=why))
+            for later in log.segments[index + 1 :]:
+                later.delete()
+            del log.segments[index + 1 :]
+            return
+
+
+def _assign_epochs(log: Log, segment: Segment) -> None:
+    for placed in segment.batches:
+        if placed.leader_epoch > log.epochs.latest:
+            log.epochs.assign(placed.leader_epoch, placed.base_offset)
+
+
+def _bound(log: Log, log_start_offset: int, now_ms: int) -> None:
+    """Log start and log end, from the segments and the checkpoint; a log below its checkpoint begins anew there."""
+    end = log.segments[-1].next_offset if log.segments else 0
+    if not log.segments or end < log_start_offset:
+        for segment in log.segments:
+            segment.delete()
+        log.epochs.truncate_from_end(0)
+        log.segments = [Segment(log.files, log.directory, log_start_offset, log.config.index_interval_bytes, now_ms)]
+        end = log_start_offset
+    log.log_end_offset = end
+    log.log_start_offset = log.high_watermark = max(log_start_offset, log.segments[0].base_offset)
+
+
+def _state_what_was_found(log: Log, *, clean: bool) -> None:
+    if log.outbox.heard < STATE:
+        return
+    found = tuple(
+        (placed.base_offset, placed.last_offset, placed.leader_epoch, placed.crc)
+        for segment in log.segments
+        for placed in segment.batches
+    )
+    log.outbox.happened(
+        facts.LogLoaded(
+            log=log.directory,
+            log_start_offset=log.log_start_offset,
+            log_end_offset=log.log_end_offset,
+            high_watermark=log.high_watermark,
+            clean=clean,
+            batches=found,
+        )
+    )
