@@ -1,1 +1,1 @@
-"""."""
+"""The broker: partitions, replication, one file for each API."""

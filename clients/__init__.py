@@ -1,1 +1,1 @@
-"""."""
+"""The clients: producer, consumer, admin."""

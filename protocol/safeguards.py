@@ -15,6 +15,28 @@ class Safeguards:
 
     check_producer_sequences: bool = True
     """Off: a retry of what was written already is written again, and a gap in the sequences passes."""
+    elect_only_from_isr: bool = True
+    """Off: a replica that is up but not in sync may lead, whatever unclean.leader.election.enable says."""
+    check_partition_epochs: bool = True
+    """Off: the controller takes an ISR from whoever believes to lead, however old its view is."""
+    check_broker_epochs: bool = True
+    """Off: a replica may join the ISR by what it fetched before it was restarted, or while it is fenced."""
+    detect_unclean_shutdown: bool = True
+    """Off: a broker that lost its page cache stays in the ISR with a log that may be shorter."""
+    wait_for_in_sync_replicas: bool = True
+    """Off: acks=all is answered when the leader has written, as acks=1 is."""
+    check_min_isr: bool = True
+    """Off: acks=all is accepted however few replicas are in sync."""
+    freeze_high_watermark_under_min_isr: bool = True
+    """Off (Kafka before 3.7): records become visible while fewer replicas than min.insync.replicas hold them."""
+    use_maximal_isr: bool = True
+    """Off: an ISR change counts for the high watermark before the controller has confirmed it."""
+    expand_isr_only_when_caught_up: bool = True
+    """Off: a replica joins the ISR with its first fetch, whatever it lacks."""
+    fence_leader_epochs: bool = True
+    """Off: a leader answers whoever believes in another epoch, and a follower takes what an old leader sends."""
+    truncate_on_divergence: bool = True
+    """Off: a follower keeps what its new leader never had."""
     recover_after_unclean_shutdown: bool = True
     """Off: a torn batch at the end of a log stays, and what follows it cannot be read."""
 

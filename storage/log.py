@@ -65,6 +65,8 @@ class Log:
         self.log_start_offset = 0
         self.log_end_offset = 0
         self.high_watermark = 0
+        self.is_quiet = False
+        """The metadata log: what it says is stated by whoever replays it."""
         self.recovery_point = 0
         """All below it is durable."""
 
@@ -147,7 +149,7 @@ class Log:
         if head.producer_id > NO_PRODUCER_ID:
             self.producers.update(head)
         self.producers.map_end_offset = head.next_offset
-        if self.outbox.heard >= STATE:
+        if self.outbox.heard >= STATE and not self.is_quiet:
             self.outbox.happened(
                 facts.RecordsAppended(
                     log=self.directory,

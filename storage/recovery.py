@@ -27,12 +27,14 @@ def load(
     recovery_point: int = 0,
     log_start_offset: int = 0,
     high_watermark: int = 0,
+    is_quiet: bool = False,
 ) -> Log:
     """A log as its files have it; a new one where there are none.
 
     ``clean``: the last process stopped cleanly, so nothing is checked. The three offsets come from the checkpoints.
     """
     log = Log(directory, files, outbox, config, safeguards)
+    log.is_quiet = is_quiet
     log.epochs.load()
     _open_segments(log, now_ms)
     if not clean and safeguards.recover_after_unclean_shutdown:
@@ -94,7 +96,7 @@ def _bound(log: Log, log_start_offset: int, now_ms: int) -> None:
 
 
 def _state_what_was_found(log: Log, *, clean: bool) -> None:
-    if log.outbox.heard < STATE:
+    if log.outbox.heard < STATE or log.is_quiet:
         return
     found = tuple(
         (placed.base_offset, placed.last_offset, placed.leader_epoch, placed.crc)

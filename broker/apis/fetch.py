@@ -1,0 +1,281 @@
+"""Fetch (1), version 18, of followers and of consumers.
+
+Behaviour:
+* A follower's request tells how far it has come; it is noted once, when the request arrives.
+* Answered at once when there is enough data, an error or a diverging epoch; otherwise parked until there is, or until
+  max.wait.ms. A new high watermark alone rides with the next answer to a follower (KAFKA-9952).
+* Consumers read below the high watermark, followers to the end of the log; from the leader only (KIP-392 is not here).
+* An answer within a session names only partitions with records, an error, or another high watermark or log start.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kafsim.broker.fetch_session import CachedPartition, FetchSession, FetchSessionCache, ParkedFetch, PartitionKey
+from kafsim.broker.partition import Partition
+from kafsim.broker.replica_manager import ReplicaManager
+from kafsim.protocol import errors
+from kafsim.protocol.deadlines import Deadlines
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.messages.fetch import (
+    EpochEndOffset,
+    FetchableTopicResponse,
+    FetchRequest,
+    FetchResponse,
+    LeaderIdAndEpoch,
+    PartitionData,
+)
+from kafsim.protocol.types import ConnectionId, Header, Micros, millis
+from kafsim.protocol.uuid import Uuid
+
+TIMER = "fetch-purgatory"
+NO_DIVERGENCE = EpochEndOffset()
+NO_LEADER = LeaderIdAndEpoch()
+
+
+class ReadResult(NamedTuple):
+    """What reading one partition of a session gave."""
+
+    cached: CachedPartition
+    error: int
+    high_watermark: int = -1
+    log_start: int = -1
+    diverging: EpochEndOffset = NO_DIVERGENCE
+    records: bytes = b""
+
+
+class FetchApi:
+    """Sessions and parked requests of one broker."""
+
+    def __init__(self, outbox: Outbox, replicas: ReplicaManager, sessions: FetchSessionCache, max_bytes: int) -> None:
+        self._outbox = outbox
+        self._replicas = replicas
+        self._sessions = sessions
+        self._max_bytes = max_bytes
+        self._waits: Deadlines[ParkedFetch] = Deadlines(outbox, TIMER)
+        self._by_connection: dict[ConnectionId, dict[int, FetchSession]] = {}
+        self._woken: dict[int, FetchSession] = {}
+
+    # --------------------------------------------------------------------------- requests
+
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: FetchRequest) -> None:
+        session, ended, error = self._sessions.find(request)
+        if ended is not None:
+            self._forget(ended)
+        if session is None:
+            self._outbox.reply(connection, header, FetchResponse(error_code=error, session_id=0))
+            return
+        session.last_fetch = now
+        refused = self._update(now, session, request)
+        results = self._read(session, request, refused)
+        if self._is_enough(session, request, results):
+            self._answer(now, session, connection, header, results)
+            return
+        parked = ParkedFetch(connection, header, request, self._outbox.event)
+        session.parked = parked
+        self._waits.add(Micros(now + millis(request.max_wait_ms)), parked)
+        self._by_connection.setdefault(connection, {})[session.number] = session
+
+    def _update(self, now: Micros, session: FetchSession, request: FetchRequest) -> dict[PartitionKey, int]:
+        """Note what the request names, and how far a follower has come; the errors that this gives."""
+        added, gone = session.update(request)
+        for key in added:
+            partition = self._replicas.by_key.get(key)
+            if partition is not None:
+                partition.watchers[session.number] = session
+        for key in gone:
+            partition = self._replicas.by_key.get(key)
+            if partition is not None:
+                partition.forget(session)
+        refused: dict[PartitionKey, int] = {}
+        if session.is_follower:
+            for key in {**session.dirty, **session.outside}:
+                error = self._update_follower(now, session, session.partitions[key])
+                if error:
+                    refused[key] = error
+        return refused
+
+    def _update_follower(self, now: Micros, session: FetchSession, cached: CachedPartition) -> int:
+        partition = self._replicas.by_key.get(cached.key)
+        asked = cached.asked
+        if partition is None or partition.leader is None or partition.check_epoch(asked.current_leader_epoch):
+            return errors.NONE
+        if self._diverging(partition, cached) != NO_DIVERGENCE or asked.fetch_offset > partition.log.log_end_offset:
+            return errors.NONE
+        if asked.fetch_offset < partition.log.log_start_offset:
+            return errors.NONE
+        return partition.update_follower(
+            now, session.replica_id, asked.fetch_offset, asked.log_start_offset, session.replica_epoch, session
+        )
+
+    # ---------------------------------------------------------------------------- reading
+
+    def _read(self, session: FetchSession, request: FetchRequest, refused: dict[PartitionKey, int]) -> list[ReadResult]:
+        """All dirty partitions in order, within the bytes of the request."""
+        left = min(request.max_bytes, self._max_bytes)
+        results = []
+        any_data = False
+        for key in list(session.dirty):
+            cached = session.partitions.get(key)
+            if cached is None:
+                continue
+            if key in refused:
+                results.append(ReadResult(cached, refused[key]))
+                continue
+            result = self._read_one(session, cached, left, at_least_one=not any_data)
+            left -= len(result.records)
+            any_data = any_data or bool(result.records)
+            results.append(result)
+        return results
+
+    def _read_one(self, session: FetchSession, cached: CachedPartition, left: int, *, at_least_one: bool) -> ReadResult:
+        partition = self._replicas.by_key.get(cached.key)
+        if partition is None:
+            return ReadResult(cached, self._replicas.missing_error(cached.key))
+        partition.watchers.setdefault(session.number, session)
+        asked = cached.asked
+        error = partition.check_epoch(asked.current_leader_epoch)
+        if not error and partition.leader is None:
+            error = errors.NOT_LEADER_OR_FOLLOWER
+        if error:
+            return ReadResult(cached, error)
+        log = partition.log
+        diverging = self._diverging(partition, cached)
+        if diverging != NO_DIVERGENCE:
+            return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, diverging)
+        bound = log.log_end_offset if session.is_follower else log.high_watermark
+        limit = min(asked.partition_max_bytes, max(left, 0))
+        read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
+        if read.error:
+            return ReadResult(cached, read.error)
+        return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, NO_DIVERGENCE, read.records)
+
+    def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
+        """Where the epoch that the follower fetched last ends here, if its log and this one differ."""
+        asked = cached.asked
+        if asked.last_fetched_epoch < 0 or not self._replicas.safeguards.truncate_on_divergence:
+            return NO_DIVERGENCE
+        log = partition.log
+        if asked.last_fetched_epoch == log.latest_epoch and asked.fetch_offset <= log.log_end_offset:
+            return NO_DIVERGENCE
+        epoch, end = log.end_offset_for_epoch(asked.last_fetched_epoch)
+        if epoch < 0 or asked.fetch_offset < log.log_start_offset:
+            return NO_DIVERGENCE
+        if epoch < asked.last_fetched_epoch or end < asked.fetch_offset:
+            return EpochEndOffset(epoch=epoch, end_offset=end)
+        return NO_DIVERGENCE
+
+    def _is_enough(self, session: FetchSession, request: FetchRequest, results: list[ReadResult]) -> bool:
+        if request.max_wait_ms <= 0 or not session.partitions:
+            return True
+        size = 0
+        for result in results:
+            if result.error or result.diverging is not NO_DIVERGENCE:
+                return True
+            size += len(result.records)
+        return size >= request.min_bytes
+
+    # -------------------------------------------------------------------------- answering
+
+    def _answer(
+        self,
+        now: Micros,
+        session: FetchSession,
+        connection: ConnectionId,
+        header: Header,
+        results: list[ReadResult],
+    ) -> None:
+        if session.full and session.id:
+            evicted = self._sessions.keep(session, now)
+            if evicted is not None:
+                self._forget(evicted)
+        topics: dict[Uuid, list[PartitionData]] = {}
+        for result in results:
+            if self._belongs(session, result):
+                topics.setdefault(result.cached.key[0], []).append(self._data(result))
+            if result.error == errors.NONE:
+                session.dirty.pop(result.cached.key, None)
+        responses = tuple(
+            FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
+        )
+        self._outbox.reply(connection, header, FetchResponse(session_id=session.id, responses=responses))
+        if not session.id:
+            self._forget(session)
+
+    def _belongs(self, session: FetchSession, result: ReadResult) -> bool:
+        """Does this partition go into the answer? Notes what is sent."""
+        cached = result.cached
+        changed = (
+            bool(result.records)
+            or result.high_watermark != cached.sent_high_watermark
+            or result.log_start != cached.sent_log_start
+            or result.diverging is not NO_DIVERGENCE
+            or result.error != errors.NONE
+        )
+        cached.sent_high_watermark = -1 if result.error else result.high_watermark
+        cached.sent_log_start = result.log_start
+        return session.full or changed
+
+    def _data(self, result: ReadResult) -> PartitionData:
+        leader = NO_LEADER
+        if result.error in (errors.NOT_LEADER_OR_FOLLOWER, errors.FENCED_LEADER_EPOCH):
+            leader = self._replicas.current_leader(result.cached.key)
+        return PartitionData(
+            partition_index=result.cached.key[1],
+            error_code=result.error,
+            high_watermark=result.high_watermark,
+            last_stable_offset=result.high_watermark,
+            log_start_offset=result.log_start,
+            diverging_epoch=result.diverging,
+            current_leader=leader,
+            records=result.records,
+        )
+
+    # --------------------------------------------------------------------- parked requests
+
+    def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None:
+        """Something changed in a partition. Who may now get an answer is looked at before this input ends."""
+        for session in partition.watchers.values():
+            key = (partition.topic_id, partition.tp.partition)
+            session.dirty[key] = None
+            wakes = followers if session.is_follower else consumers
+            if wakes and session.parked is not None:
+                self._woken[session.number] = session
+
+    def complete_woken(self, now: Micros) -> None:
+        """Answer parked requests that have enough now; run at the end of each input."""
+        while self._woken:
+            woken, self._woken = self._woken, {}
+            for session in woken.values():
+                parked = session.parked
+                if parked is None or parked.done:
+                    continue
+                results = self._read(session, parked.request, {})
+                if self._is_enough(session, parked.request, results):
+                    self._complete(now, session, parked, results)
+
+    def on_timer(self, now: Micros) -> None:
+        for parked in self._waits.pop_due(now):
+            for session in list(self._by_connection.get(parked.connection, {}).values()):
+                if session.parked is parked:
+                    self._complete(now, session, parked, self._read(session, parked.request, {}))
+
+    def _complete(self, now: Micros, session: FetchSession, parked: ParkedFetch, results: list[ReadResult]) -> None:
+        parked.done = True
+        session.parked = None
+        self._by_connection[parked.connection].pop(session.number, None)
+        self._answer(now, session, parked.connection, parked.header, results)
+
+    def on_disconnect(self, connection: ConnectionId) -> None:
+        """Nobody waits any more; a session itself outlives its connection."""
+        for session in self._by_connection.pop(connection, {}).values():
+            if session.parked is not None:
+                session.parked.done = True
+                session.parked = None
+
+    def _forget(self, session: FetchSession) -> None:
+        for key in session.partitions:
+            partition = self._replicas.by_key.get(key)
+            if partition is not None:
+                partition.forget(session)

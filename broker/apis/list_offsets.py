@@ -1,0 +1,97 @@
+"""ListOffsets (2), version 11.
+
+Behaviour:
+* -1 the end (for a consumer the high watermark, for a replica the log end), -2 the start, -3 the largest timestamp, a
+  time: the first record not before it. Others are answered -1 without an error, as without tiered storage.
+* A consumer is answered OFFSET_NOT_AVAILABLE while a new leader has not committed anything of its epoch.
+"""
+
+from __future__ import annotations
+
+from kafsim.broker.partition import Partition
+from kafsim.broker.replica_manager import ReplicaManager
+from kafsim.protocol import errors
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.messages.list_offsets import (
+    ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
+    ListOffsetsRequest,
+    ListOffsetsResponse,
+    ListOffsetsTopicResponse,
+)
+from kafsim.protocol.records.record import decode_batch
+from kafsim.protocol.types import ConnectionId, Header, Micros, TopicPartition
+from kafsim.storage.log import Log
+
+LATEST, EARLIEST, MAX_TIMESTAMP, EARLIEST_LOCAL = -1, -2, -3, -4
+
+
+class ListOffsetsApi:
+    def __init__(self, outbox: Outbox, replicas: ReplicaManager) -> None:
+        self._outbox = outbox
+        self._replicas = replicas
+
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: ListOffsetsRequest) -> None:
+        topics = tuple(
+            ListOffsetsTopicResponse(
+                name=topic.name,
+                partitions=tuple(
+                    self._one(TopicPartition(topic.name, asked.partition_index), asked, request.replica_id)
+                    for asked in topic.partitions
+                ),
+            )
+            for topic in request.topics
+        )
+        self._outbox.reply(connection, header, ListOffsetsResponse(topics=topics))
+
+    def _one(self, tp: TopicPartition, asked: ListOffsetsPartition, replica: int) -> ListOffsetsPartitionResponse:
+        partition = self._replicas.partition(tp)
+        if isinstance(partition, int):
+            return _answer(tp, asked.timestamp, error=partition)
+        error = partition.check_epoch(asked.current_leader_epoch)
+        if not error and partition.leader is None:
+            error = errors.NOT_LEADER_OR_FOLLOWER
+        if error:
+            return _answer(tp, asked.timestamp, error=error)
+        return self._found(tp, partition, asked.timestamp, is_consumer=replica < 0)
+
+    def _found(
+        self, tp: TopicPartition, partition: Partition, timestamp: int, *, is_consumer: bool
+    ) -> ListOffsetsPartitionResponse:
+        log, leader = partition.log, partition.leader
+        bound = log.high_watermark if is_consumer else log.log_end_offset
+        early = is_consumer and leader is not None and leader.epoch_start > log.high_watermark
+        if timestamp in (EARLIEST, EARLIEST_LOCAL):
+            epoch = log.epochs.epoch_for(log.log_start_offset)
+            return _answer(tp, EARLIEST if not is_consumer else -1, log.log_start_offset, epoch)
+        if timestamp == LATEST:
+            if early:
+                return _answer(tp, -1, error=errors.OFFSET_NOT_AVAILABLE)
+            return _answer(tp, -1, bound, partition.leader_epoch)
+        found = _by_time(log, timestamp)
+        if found is None or found[0] >= bound:
+            return _answer(tp, -1, error=errors.OFFSET_NOT_AVAILABLE if early else errors.NONE)
+        return _answer(tp, found[1], found[0], log.epochs.epoch_for(found[0]))
+
+
+def _by_time(log: Log, timestamp: int) -> tuple[int, int] | None:
+    """``(offset, timestamp)`` of the first record of this time or later."""
+    if timestamp == MAX_TIMESTAMP:
+        timestamp = max((segment.max_timestamp for segment in log.segments), default=-1)
+    if timestamp < 0:
+        return None
+    found = log.offset_for_timestamp(timestamp)
+    if found is None:
+        return None
+    for record in decode_batch(log.read(max(found[0], log.log_start_offset), 1, log.log_end_offset).records):
+        if record.timestamp >= timestamp and record.offset >= log.log_start_offset:
+            return record.offset, record.timestamp
+    return None
+
+
+def _answer(
+    tp: TopicPartition, timestamp: int, offset: int = -1, epoch: int = -1, *, error: int = errors.NONE
+) -> ListOffsetsPartitionResponse:
+    return ListOffsetsPartitionResponse(
+        partition_index=tp.partition, error_code=error, timestamp=timestamp, offset=offset, leader_epoch=epoch
+    )

@@ -1,0 +1,103 @@
+"""Metadata (3), version 13.
+
+Behaviour:
+* Brokers that are fenced are left out of the list; a fenced leader is still named as leader.
+* A partition without a leader, or whose leader is not registered: LEADER_NOT_AVAILABLE, leader -1.
+* A topic that is asked for by name and is not there is created when auto.create.topics.enable and the request allow it;
+  the answer to this request is UNKNOWN_TOPIC_OR_PARTITION all the same.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from kafsim.controller.metadata_state import NO_LEADER, MetadataState, PartitionState
+from kafsim.controller.topic_control import invalid_name
+from kafsim.protocol import errors
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.messages.metadata import (
+    MetadataRequest,
+    MetadataResponse,
+    MetadataResponseBroker,
+    MetadataResponsePartition,
+    MetadataResponseTopic,
+)
+from kafsim.protocol.types import ConnectionId, Header, Micros
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
+
+
+class MetadataApi:
+    """``auto_create`` asks the controller for a topic, and is told only that."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        metadata: MetadataState,
+        settings: dict[str, Any],
+        cluster_id: str,
+        auto_create: Callable[[Micros, str], None],
+    ) -> None:
+        self._outbox = outbox
+        self._metadata = metadata
+        self._settings = settings
+        self._cluster_id = cluster_id
+        self._auto_create = auto_create
+
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: MetadataRequest) -> None:
+        if request.topics is None:
+            topics = [self._topic(name, id_) for name, id_ in self._metadata.topic_ids.items()]
+        else:
+            topics = [
+                self._named(now, asked.name, asked.topic_id, create=request.allow_auto_topic_creation)
+                for asked in request.topics
+            ]
+        alive = [broker for broker in self._metadata.brokers.values() if not broker.fenced]
+        brokers = tuple(
+            MetadataResponseBroker(
+                node_id=broker.id, host=broker.end_points[0].host, port=broker.end_points[0].port, rack=broker.rack
+            )
+            for broker in alive
+        )
+        response = MetadataResponse(
+            brokers=brokers,
+            cluster_id=self._cluster_id,
+            controller_id=alive[0].id if alive else -1,
+            topics=tuple(topics),
+        )
+        self._outbox.reply(connection, header, response)
+
+    def _named(self, now: Micros, name: str | None, topic_id: Uuid, *, create: bool) -> MetadataResponseTopic:
+        if name is None:
+            known = self._metadata.topic_names.get(topic_id)
+            if known is None:
+                return MetadataResponseTopic(error_code=errors.UNKNOWN_TOPIC_ID, name=None, topic_id=topic_id)
+            return self._topic(known, topic_id)
+        found = self._metadata.topic_ids.get(name)
+        if found is not None:
+            return self._topic(name, found)
+        if invalid_name(name) is not None:
+            return MetadataResponseTopic(error_code=errors.INVALID_TOPIC_EXCEPTION, name=name, topic_id=ZERO_UUID)
+        if create and self._settings["auto.create.topics.enable"]:
+            self._auto_create(now, name)
+        return MetadataResponseTopic(error_code=errors.UNKNOWN_TOPIC_OR_PARTITION, name=name, topic_id=ZERO_UUID)
+
+    def _topic(self, name: str, topic_id: Uuid) -> MetadataResponseTopic:
+        partitions = tuple(self._partition(i, state) for i, state in self._metadata.partitions_of(topic_id))
+        return MetadataResponseTopic(
+            name=name, topic_id=topic_id, is_internal=name.startswith("__"), partitions=partitions
+        )
+
+    def _partition(self, index: int, state: PartitionState) -> MetadataResponsePartition:
+        brokers = self._metadata.brokers
+        known = state.leader != NO_LEADER and state.leader in brokers
+        offline = tuple(r for r in state.replicas if r not in brokers or brokers[r].fenced)
+        return MetadataResponsePartition(
+            error_code=errors.NONE if known else errors.LEADER_NOT_AVAILABLE,
+            partition_index=index,
+            leader_id=state.leader if known else NO_LEADER,
+            leader_epoch=state.leader_epoch,
+            replica_nodes=state.replicas,
+            isr_nodes=state.isr,
+            offline_replicas=offline,
+        )

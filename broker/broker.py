@@ -1,0 +1,237 @@
+"""The core of a broker (Kafka: ``BrokerServer``, ``KafkaApis``): its parts, and what goes to which of them.
+
+Start: load the metadata and register; once caught up, open the logs and ask to be unfenced; once unfenced, serve.
+Before that, and when it stops, connections are closed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from kafsim.broker.alter_partition import TIMER as ALTER_PARTITION_TIMER
+from kafsim.broker.alter_partition import AlterPartitionSender
+from kafsim.broker.apis import fetch, produce
+from kafsim.broker.apis.describe_producers import DescribeProducersApi
+from kafsim.broker.apis.fetch import FetchApi
+from kafsim.broker.apis.init_producer_id import InitProducerIdApi
+from kafsim.broker.apis.list_offsets import ListOffsetsApi
+from kafsim.broker.apis.metadata import MetadataApi
+from kafsim.broker.apis.offset_for_leader_epoch import OffsetForLeaderEpochApi
+from kafsim.broker.apis.produce import ProduceApi
+from kafsim.broker.controller_channel import ControllerChannel
+from kafsim.broker.fetch_session import FetchSessionCache
+from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
+from kafsim.broker.lifecycle import BrokerLifecycle, BrokerLifecycleState
+from kafsim.broker.metadata_fetcher import TIMER as METADATA_TIMER
+from kafsim.broker.metadata_fetcher import MetadataFetcher
+from kafsim.broker.producer_ids import ProducerIds
+from kafsim.broker.replica_manager import (
+    CHECKPOINT_TIMER,
+    HIGH_WATERMARK_TIMER,
+    ISR_TIMER,
+    RETENTION_TIMER,
+    ReplicaManager,
+)
+from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
+from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
+from kafsim.protocol.messages.fetch import FetchRequest
+from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
+from kafsim.protocol.messages.init_producer_id import InitProducerIdRequest
+from kafsim.protocol.messages.list_offsets import ListOffsetsRequest
+from kafsim.protocol.messages.metadata import MetadataRequest
+from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
+from kafsim.protocol.messages.produce import ProduceRequest
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import Address, CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
+from kafsim.storage.log_directory import LogDirectory
+
+Handle = Callable[[Micros, ConnectionId, Header, Any], None]
+FORWARD_PATIENCE = millis(60_000)
+
+
+@attrs.frozen
+class Terminate:
+    """SIGTERM: leave in good order."""
+
+
+class Broker:
+    """``settings`` are parsed broker settings; ``controller`` is where the controller listens."""
+
+    def __init__(
+        self, given: Surroundings, settings: dict[str, Any], controller: Address, cluster_id: str, rack: str | None
+    ) -> None:
+        self.given = given
+        self.outbox = given.outbox
+        self.settings = settings
+        self._owners: dict[ConnectionId, Any] = {}
+        self._controller = controller
+        self.logs = LogDirectory(given.files, given.outbox, given.safeguards)
+        self._heartbeats = self._channel("heartbeat", patience=millis(settings["broker.heartbeat.interval.ms"]))
+        self._isr_channel = self._channel("alter-partition")
+        self._forwarding = self._channel("forwarding", patience=FORWARD_PATIENCE)
+        self.metadata = MetadataFetcher(given, controller, self._owners, self._on_publish)
+        self.isr_changes = AlterPartitionSender(given.outbox, self._isr_channel, given.address.id)
+        self.replicas = ReplicaManager(given, settings, self.metadata.state, self.logs, self.isr_changes, self._owners)
+        sessions = FetchSessionCache(settings["max.incremental.fetch.session.cache.slots"], given.entropy)
+        self.fetches = FetchApi(given.outbox, self.replicas, sessions, settings["fetch.max.bytes"])
+        self.replicas.fetches = self.fetches  # type: ignore[assignment]
+        self.produces = ProduceApi(given, self.replicas)
+        directory = self.logs.format(given.address.id, given.entropy.uuid(), cluster_id)
+        self.lifecycle = BrokerLifecycle(
+            given,
+            self._heartbeats,
+            interval=millis(settings["broker.heartbeat.interval.ms"]),
+            cluster_id=cluster_id,
+            rack=rack,
+            directory=directory,
+            previous_epoch=self.logs.previous_broker_epoch,
+            metadata_offset=lambda: self.metadata.applied,
+            on_state=self._on_state,
+        )
+        self._is_serving = False
+        self._published = False
+        self._creating: dict[str, None] = {}
+        self._apis = self._make_apis(cluster_id)
+        self._timers = self._make_timers()
+
+    def _channel(self, purpose: str, patience: Micros | None = None) -> ControllerChannel:
+        timeout = millis(self.settings["request.timeout.ms"])
+        return ControllerChannel(
+            self.outbox, purpose, self._controller, self._owners, request_timeout=timeout, patience=patience
+        )
+
+    def _make_apis(self, cluster_id: str) -> dict[type, Handle]:
+        ids = ProducerIds(self._forwarding, self.given.address.id, lambda: self.lifecycle.epoch)
+        metadata = MetadataApi(self.outbox, self.metadata.state, self.settings, cluster_id, self._auto_create)
+        return {
+            ProduceRequest: self.produces.handle,
+            FetchRequest: self.fetches.handle,
+            ListOffsetsRequest: ListOffsetsApi(self.outbox, self.replicas).handle,
+            MetadataRequest: metadata.handle,
+            OffsetForLeaderEpochRequest: OffsetForLeaderEpochApi(self.outbox, self.replicas).handle,
+            InitProducerIdRequest: InitProducerIdApi(self.outbox, ids).handle,
+            DescribeProducersRequest: DescribeProducersApi(self.outbox, self.replicas).handle,
+            CreateTopicsRequest: self._forward,
+            DeleteTopicsRequest: self._forward,
+            IncrementalAlterConfigsRequest: self._forward,
+        }
+
+    def _make_timers(self) -> dict[TimerKey, Callable[[Micros], None]]:
+        return {
+            LIFECYCLE_TIMER: self.lifecycle.on_timer,
+            METADATA_TIMER: self.metadata.on_timer,
+            ALTER_PARTITION_TIMER: self.isr_changes.on_timer,
+            fetch.TIMER: self.fetches.on_timer,
+            produce.TIMER: self.produces.on_timer,
+            ISR_TIMER: self.replicas.on_isr_timer,
+            HIGH_WATERMARK_TIMER: self.replicas.on_high_watermark_timer,
+            RETENTION_TIMER: self.replicas.on_retention_timer,
+            CHECKPOINT_TIMER: self.replicas.on_checkpoint_timer,
+            ("channel", "heartbeat"): self._heartbeats.on_timer,
+            ("channel", "alter-partition"): self._isr_channel.on_timer,
+            ("channel", "forwarding"): self._forwarding.on_timer,
+        }
+
+    # --------------------------------------------------------------------------- inputs
+
+    def on_start(self, now: Micros) -> None:
+        self.logs.begin()
+        self.lifecycle.start(now)
+        self.metadata.start(now)
+
+    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        owner = self._owners.get(connection)
+        if owner is not None:
+            owner.on_response(now, connection, header, body)
+        elif self._is_serving:
+            self._apis[type(body)](now, connection, header, body)
+        else:
+            self.outbox.close(connection)
+        self.fetches.complete_woken(now)
+
+    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        owner = self._owners.pop(connection, None)
+        if owner is not None:
+            owner.on_disconnect(now, connection)
+        else:
+            self.fetches.on_disconnect(connection)
+        self.fetches.complete_woken(now)
+
+    def on_timer(self, now: Micros, key: TimerKey) -> None:
+        handler = self._timers.get(key)
+        if handler is not None:
+            handler(now)
+        else:
+            fetcher = self.replicas.fetchers.get(int(key[1]))
+            if fetcher is not None:
+                (fetcher.on_timeout if key[0] == "fetcher" else fetcher.on_retry_timer)(now)
+        self.fetches.complete_woken(now)
+
+    def on_flushed(self, now: Micros, key: FlushKey) -> None:
+        if key[0] == "rolled":
+            for partition in self.replicas.by_key.values():
+                if partition.name == key[1]:
+                    partition.log.on_flushed(int(key[2]))
+        elif key[0] == "closed":
+            self.outbox.exit()
+
+    def on_call(self, now: Micros, call: CallId, request: Any) -> None:
+        assert isinstance(request, Terminate), f"a broker is not asked {request}"
+        self.outbox.answer_call(call, None)
+        self.replicas.in_controlled_shutdown = True
+        self.lifecycle.begin_controlled_shutdown(now)
+
+    def on_cancel(self, now: Micros, call: CallId) -> None: ...
+
+    # ------------------------------------------------------------------------ life and death
+
+    def _on_publish(self, now: Micros) -> None:
+        """The metadata has gone a step forward."""
+        state = self.metadata.state
+        touched, state.touched = state.touched or {}, {}
+        configs, state.touched_configs = state.touched_configs, {}
+        first, self._published = not self._published, True
+        if first:
+            self.replicas.start(now)
+        self.replicas.configs_changed(configs)
+        self.isr_changes.broker_epoch = self.lifecycle.epoch
+        self.replicas.apply(now, touched)
+
+    def _on_state(self, now: Micros, state: BrokerLifecycleState) -> None:
+        self.isr_changes.broker_epoch = self.lifecycle.epoch
+        if state is BrokerLifecycleState.RECOVERY:
+            self.lifecycle.set_ready_to_unfence(now)
+        elif state is BrokerLifecycleState.RUNNING:
+            self._is_serving = True
+        elif state is BrokerLifecycleState.SHUTTING_DOWN:
+            self._is_serving = False
+            for fetcher in self.replicas.fetchers.values():
+                fetcher.close()
+            self.logs.close(self.lifecycle.epoch)
+
+    # ----------------------------------------------------------------------------- forwarding
+
+    def _forward(self, now: Micros, connection: ConnectionId, header: Header, request: Any) -> None:
+        """The controller decides; its answer is the client's."""
+
+        def answer(_: Micros, response: Any) -> None:
+            if response is None:
+                self.outbox.close(connection)
+            else:
+                self.outbox.reply(connection, header, response)
+
+        self._forwarding.send(now, request, answer)
+
+    def _auto_create(self, now: Micros, topic: str) -> None:
+        if topic in self._creating:
+            return
+        self._creating[topic] = None
+        request = CreateTopicsRequest(
+            topics=(CreatableTopic(name=topic, num_partitions=-1, replication_factor=-1),),
+            timeout_ms=self.settings["request.timeout.ms"],
+        )
+        self._forwarding.send(now, request, lambda _, __: self._creating.pop(topic, None))

@@ -1,0 +1,112 @@
+"""The way to the controller for one purpose (Kafka: ``NodeToControllerChannelManagerImpl``).
+
+One request is in flight; a disconnect, a timeout or NOT_CONTROLLER puts it back at the head of the queue.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any
+
+import attrs
+
+from kafsim.protocol import errors
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.types import Address, ConnectionId, Header, Micros, millis
+
+RETRY = millis(50)
+OnAnswer = Callable[[Micros, Any], None]
+"""Told the response, or None when the request was given up at its deadline."""
+
+
+@attrs.define
+class _Asked:
+    body: Any
+    on_answer: OnAnswer
+    deadline: Micros | None
+
+
+class ControllerChannel:
+    """``patience``: after how long a request is given up; None for never."""
+
+    def __init__(
+        self,
+        outbox: Outbox,
+        purpose: str,
+        controller: Address,
+        owners: dict[ConnectionId, Any],
+        *,
+        request_timeout: Micros,
+        patience: Micros | None = None,
+    ) -> None:
+        self._outbox = outbox
+        self._controller = controller
+        self._purpose = purpose
+        self._owners = owners
+        self._timer = ("channel", purpose)
+        self._timeout = request_timeout if patience is None else min(request_timeout, patience)
+        self._patience = patience
+        self._queue: deque[_Asked] = deque()
+        self._connection: ConnectionId | None = None
+        self._in_flight: _Asked | None = None
+        self._waiting = False
+        self._correlation = 0
+
+    def send(self, now: Micros, body: Any, on_answer: OnAnswer) -> None:
+        deadline = None if self._patience is None else Micros(now + self._patience)
+        self._queue.append(_Asked(body, on_answer, deadline))
+        self._pump(now)
+
+    def _pump(self, now: Micros) -> None:
+        while self._queue and self._in_flight is None and not self._waiting:
+            asked = self._queue.popleft()
+            if asked.deadline is not None and asked.deadline <= now:
+                asked.on_answer(now, None)
+                continue
+            if self._connection is None:
+                self._connection = self._outbox.connect(self._controller, self._purpose)
+                self._owners[self._connection] = self
+            self._in_flight = asked
+            self._correlation += 1
+            self._outbox.send(self._connection, Header(0, 0, self._correlation), asked.body)
+            self._outbox.set_timer(self._timer, Micros(now + self._timeout))
+
+    def on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        if connection != self._connection or header.correlation_id != self._correlation or self._in_flight is None:
+            return
+        if getattr(body, "error_code", 0) == errors.NOT_CONTROLLER:
+            self._try_again(now)
+            return
+        asked, self._in_flight = self._in_flight, None
+        self._outbox.cancel_timer(self._timer)
+        asked.on_answer(now, body)
+        self._pump(now)
+
+    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        if connection == self._connection:
+            self._forget()
+            self._try_again(now)
+
+    def on_timer(self, now: Micros) -> None:
+        """The request in flight took too long, or the pause after a failure is over."""
+        if self._waiting:
+            self._waiting = False
+            self._pump(now)
+        elif self._in_flight is not None and self._connection is not None:
+            self._outbox.close(self._connection)
+            self._forget()
+            self._try_again(now)
+
+    def _forget(self) -> None:
+        if self._connection is not None:
+            self._owners.pop(self._connection, None)
+        self._connection = None
+
+    def _try_again(self, now: Micros) -> None:
+        if self._in_flight is not None:
+            self._queue.appendleft(self._in_flight)
+            self._in_flight = None
+        if self._queue:
+            self._waiting = True
+            self._outbox.set_timer(self._timer, Micros(now + RETRY))

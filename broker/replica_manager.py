@@ -1,0 +1,243 @@
+"""The replicas of a broker (Kafka: ``ReplicaManager``): what the metadata makes of them, and what they do in time."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from kafsim.broker.alter_partition import AlterPartitionSender
+from kafsim.broker.partition import Partition
+from kafsim.broker.replica_fetcher import ReplicaFetcher
+from kafsim.broker.replica_progress import ReplicaProgress
+from kafsim.controller.metadata_state import BROKER, NO_LEADER, TOPIC, MetadataState, PartitionKey, PartitionState
+from kafsim.protocol import errors
+from kafsim.protocol.facts.broker import ReplicaDeleted
+from kafsim.protocol.messages.fetch import LeaderIdAndEpoch
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition, millis
+from kafsim.storage.log_config import LogConfig
+from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.retention import delete_old_segments
+from kafsim.storage.topic_config import log_config
+
+ISR_TIMER, HIGH_WATERMARK_TIMER, RETENTION_TIMER, CHECKPOINT_TIMER = "isr", "high-watermark", "retention", "checkpoint"
+INITIAL_TASK_DELAY = millis(30_000)
+
+
+class Fetches:
+    """What the replicas tell of themselves to whoever waits for records; the fetch API replaces this."""
+
+    def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None: ...
+
+
+class ReplicaManager:
+    """Partitions by ``(topic id, index)``; fetchers by leader."""
+
+    def __init__(
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        metadata: MetadataState,
+        logs: LogDirectory,
+        isr_changes: AlterPartitionSender,
+        owners: dict[ConnectionId, Any],
+    ) -> None:
+        self.id = given.address.id
+        self.outbox = given.outbox
+        self.safeguards = given.safeguards
+        self.lag_max = millis(settings["replica.lag.time.max.ms"])
+        self.by_key: dict[PartitionKey, Partition] = {}
+        self.fetchers: dict[int, ReplicaFetcher] = {}
+        self.fetches = Fetches()
+        self.in_controlled_shutdown = False
+        self._given = given
+        self._settings = settings
+        self._metadata = metadata
+        self._logs = logs
+        self._isr_changes = isr_changes
+        self._owners = owners
+        self._configs: dict[str, LogConfig] = {}
+        self._lagging: dict[PartitionKey, Partition] = {}
+        self._moved: dict[TopicPartition, int] = {}
+
+    def start(self, now: Micros) -> None:
+        """The periodic work begins (Kafka: ``startup`` and the log manager's)."""
+        self.outbox.set_timer(ISR_TIMER, Micros(now + self.lag_max // 2))
+        self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
+        self.outbox.set_timer(RETENTION_TIMER, Micros(now + INITIAL_TASK_DELAY))
+        self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
+
+    def _after(self, now: Micros, setting: str) -> Micros:
+        return Micros(now + millis(self._settings[setting]))
+
+    # ------------------------------------------------------------------------------ lookup
+
+    def partition(self, tp: TopicPartition) -> Partition | int:
+        """The partition kept here, or the error for one that is not."""
+        topic_id = self._metadata.topic_ids.get(tp.topic)
+        if topic_id is None:
+            return errors.UNKNOWN_TOPIC_OR_PARTITION
+        found = self.by_key.get((topic_id, tp.partition))
+        return self.missing_error((topic_id, tp.partition)) if found is None else found
+
+    def missing_error(self, key: PartitionKey) -> int:
+        if key in self._metadata.partitions:
+            return errors.NOT_LEADER_OR_FOLLOWER
+        known = key[0] in self._metadata.topic_names
+        return errors.UNKNOWN_TOPIC_OR_PARTITION if known else errors.UNKNOWN_TOPIC_ID
+
+    def current_leader(self, key: PartitionKey) -> LeaderIdAndEpoch:
+        state = self._metadata.partitions.get(key)
+        if state is None:
+            return LeaderIdAndEpoch()
+        return LeaderIdAndEpoch(leader_id=state.leader, leader_epoch=state.leader_epoch)
+
+    def alive_epoch(self, broker: int) -> int | None:
+        state = self._metadata.brokers.get(broker)
+        return None if state is None or state.fenced else state.epoch
+
+    def is_isr_eligible(self, replica: ReplicaProgress) -> bool:
+        """May this replica be in an ISR (Kafka: ``isReplicaIsrEligible``)."""
+        if not self.safeguards.check_broker_epochs:
+            return True
+        state = self._metadata.brokers.get(replica.id)
+        if state is None or not state.is_active or replica.broker_epoch is None:
+            return False
+        return replica.broker_epoch in (-1, state.epoch)
+
+    # ------------------------------------------------------------------------------- delta
+
+    def apply(self, now: Micros, touched: dict[PartitionKey, PartitionState | None]) -> None:
+        """What changed in the metadata: first deletions, then leaders, then followers."""
+        leaders: list[tuple[PartitionKey, PartitionState]] = []
+        followers: list[tuple[PartitionKey, PartitionState]] = []
+        for key, before in touched.items():
+            after = self._metadata.partitions.get(key)
+            if after is None or self.id not in after.replicas:
+                if before is not None and self.id in before.replicas:
+                    self._delete(now, key)
+            elif before is None or before.partition_epoch != after.partition_epoch:
+                (leaders if after.leader == self.id else followers).append((key, after))
+        for key, state in leaders:
+            self._make_leader(now, key, state)
+        for key, state in followers:
+            self._make_follower(now, key, state)
+        for leader, fetcher in list(self.fetchers.items()):
+            if fetcher.is_idle:
+                fetcher.close()
+                del self.fetchers[leader]
+
+    def _delete(self, now: Micros, key: PartitionKey) -> None:
+        partition = self.by_key.pop(key, None)
+        if partition is None:
+            return
+        self._stop_fetching(now, partition)
+        partition.close()
+        self.fetches.mark(partition, followers=True, consumers=True)
+        self._logs.delete(partition.tp)
+        self._moved.pop(partition.tp, None)
+        self.outbox.happened(ReplicaDeleted(log=partition.name))
+
+    def _make_leader(self, now: Micros, key: PartitionKey, state: PartitionState) -> None:
+        partition = self._open(now, key)
+        self._stop_fetching(now, partition)
+        epoch = partition.leader_epoch
+        partition.make_leader(now, state)
+        if partition.leader_epoch != epoch:
+            self.fetches.mark(partition, followers=True, consumers=True)
+
+    def _make_follower(self, now: Micros, key: PartitionKey, state: PartitionState) -> None:
+        partition = self._open(now, key)
+        is_new_epoch = partition.make_follower(now, state)
+        if not is_new_epoch:
+            return
+        self._stop_fetching(now, partition)
+        leaving = self.in_controlled_shutdown and (state.leader == NO_LEADER or self.id not in state.isr)
+        if not leaving and state.leader != NO_LEADER and state.leader in self._metadata.brokers:
+            self._fetcher(state.leader).add(now, partition)
+        self.fetches.mark(partition, followers=True, consumers=True)
+
+    def _open(self, now: Micros, key: PartitionKey) -> Partition:
+        partition = self.by_key.get(key)
+        if partition is None:
+            tp = TopicPartition(self._metadata.topic_names[key[0]], key[1])
+            log = self._logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now))
+            partition = self.by_key[key] = Partition(tp, key[0], log, self)
+        return partition
+
+    def _fetcher(self, leader: int) -> ReplicaFetcher:
+        fetcher = self.fetchers.get(leader)
+        if fetcher is None:
+            address = Address(self._given.address.cluster, "broker", leader)
+            fetcher = ReplicaFetcher(
+                self._given, address, self._owners, self._settings, lambda: self._isr_changes.broker_epoch
+            )
+            self.fetchers[leader] = fetcher
+        return fetcher
+
+    def _stop_fetching(self, now: Micros, partition: Partition) -> None:
+        for fetcher in self.fetchers.values():
+            fetcher.remove(now, partition)
+
+    def config(self, topic: str) -> LogConfig:
+        config = self._configs.get(topic)
+        if config is None:
+            own, cluster = self._metadata.config(TOPIC, topic), self._metadata.config(BROKER, "")
+            config = self._configs[topic] = log_config(own, cluster, self._settings)
+        return config
+
+    def configs_changed(self, touched: dict[tuple[int, str], None]) -> None:
+        """Topic settings take effect at once."""
+        if not touched:
+            return
+        self._configs.clear()
+        for partition in self.by_key.values():
+            partition.log.config = self.config(partition.tp.topic)
+
+    # ------------------------------------------------------------------ what partitions tell
+
+    def propose_isr(self, now: Micros, partition: Partition) -> None:
+        self._isr_changes.propose(now, partition)
+
+    def on_appended(self, partition: Partition) -> None:
+        self.fetches.mark(partition, followers=True, consumers=False)
+
+    def on_high_watermark(self, now: Micros, partition: Partition) -> None:
+        self._moved[partition.tp] = partition.log.high_watermark
+        self.fetches.mark(partition, followers=False, consumers=True)
+
+    def on_lagging(self, partition: Partition, *, lagging: bool) -> None:
+        key = (partition.topic_id, partition.tp.partition)
+        if lagging:
+            self._lagging[key] = partition
+        else:
+            self._lagging.pop(key, None)
+
+    # -------------------------------------------------------------------------------- timers
+
+    def on_isr_timer(self, now: Micros) -> None:
+        """Every half lag time; only partitions with a replica that is behind are looked at."""
+        for partition in list(self._lagging.values()):
+            partition.maybe_shrink(now)
+        self.outbox.set_timer(ISR_TIMER, Micros(now + self.lag_max // 2))
+
+    def on_high_watermark_timer(self, now: Micros) -> None:
+        self.write_high_watermarks()
+        self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
+
+    def write_high_watermarks(self) -> None:
+        for tp, offset in self._moved.items():
+            self._logs.high_watermarks.put(tp, offset)
+        self._moved.clear()
+        self._logs.high_watermarks.write()
+
+    def on_checkpoint_timer(self, now: Micros) -> None:
+        self._logs.write_recovery_points()
+        self._logs.write_log_starts()
+        self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
+
+    def on_retention_timer(self, now: Micros) -> None:
+        wall = self._given.wall_ms(now)
+        for partition in self.by_key.values():
+            delete_old_segments(partition.log, wall)
+            partition.log.producers.expire(wall, partition.log.config.producer_id_expiration_ms)
+        self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.retention.check.interval.ms"))

@@ -1,0 +1,126 @@
+"""The core of an admin client (Kafka: ``KafkaAdminClient``): requests to some broker or to a leader, until an answer.
+
+A request whose answer got lost is asked again until default.api.timeout.ms; so a topic may be answered
+TOPIC_ALREADY_EXISTS by the second try, as in Kafka.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from kafsim.clients import calls
+from kafsim.clients.errors import KafkaTimeoutError
+from kafsim.clients.metadata import METADATA, ClientMetadata
+from kafsim.clients.metadata import TIMER as METADATA_TIMER
+from kafsim.clients.network import TIMER as NETWORK_TIMER
+from kafsim.clients.network import ClientNetwork, Lost
+from kafsim.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
+
+RETRY_TIMER = "retry"
+
+
+@attrs.define
+class Asked:
+    call: CallId
+    ask: calls.Ask
+    deadline: Micros
+    not_before: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
+    under_way: bool = False
+
+
+class Admin:
+    """``settings``: parsed admin settings."""
+
+    def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
+        self.outbox = given.outbox
+        self._settings = settings
+        client_id = settings["client.id"] or str(given.address)
+        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings)
+        self.metadata = ClientMetadata(
+            given.outbox, self.network, given.entropy, bootstrap, settings, lambda _: None, auto_create=False
+        )
+        self._asked: list[Asked] = []
+        self._pause = millis(settings["retry.backoff.ms"])
+
+    def on_start(self, now: Micros) -> None: ...
+
+    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        self.network.on_message(now, connection, header, body)
+        self.run(now)
+
+    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        self.network.on_disconnect(now, connection)
+        self.run(now)
+
+    def on_timer(self, now: Micros, key: TimerKey) -> None:
+        if key == NETWORK_TIMER:
+            self.network.on_timer(now)
+        elif key == METADATA_TIMER:
+            self.metadata.on_timer(now)
+        self.run(now)
+
+    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...
+
+    def on_cancel(self, now: Micros, call: CallId) -> None:
+        self._asked = [asked for asked in self._asked if asked.call != call]
+
+    def on_call(self, now: Micros, call: CallId, request: Any) -> None:
+        if isinstance(request, calls.DescribeTopics):
+            names = request.topics
+            wanted = None if names is None else tuple(MetadataRequestTopic(name=name) for name in names)
+            request = calls.Ask(METADATA, MetadataRequest(topics=wanted, allow_auto_topic_creation=False))
+        deadline = Micros(now + millis(self._settings["default.api.timeout.ms"]))
+        self._asked.append(Asked(call, request, deadline))
+        if request.to_leader_of is not None:
+            self.metadata.want(now, request.to_leader_of.topic)
+        self.run(now)
+
+    def run(self, now: Micros) -> None:
+        """Ask what can be asked now; give up what has waited too long."""
+        wake: int | None = None
+        for asked in list(self._asked):
+            if asked.under_way:
+                continue
+            if asked.deadline <= now:
+                self._asked.remove(asked)
+                limit = self._settings["default.api.timeout.ms"]
+                error = KafkaTimeoutError(f"Timed out waiting for a node assignment or an answer for {limit} ms.")
+                self.outbox.answer_call(asked.call, error)
+                continue
+            node = self._node(now, asked)
+            if node is not None and asked.not_before <= now:
+                self._send(now, node, asked)
+            else:
+                again = max(asked.not_before, now + self._pause)
+                wake = min(again if wake is None else wake, again, asked.deadline)
+        if wake is not None:
+            self.outbox.set_timer(RETRY_TIMER, Micros(wake))
+
+    def _node(self, now: Micros, asked: Asked) -> int | None:
+        if asked.ask.to_leader_of is None:
+            return self.network.least_loaded(self.metadata.nodes(), now)
+        leader = self.metadata.leader(asked.ask.to_leader_of)
+        if leader is None or self.network.ready_at(leader.id) > now:
+            self.metadata.request_update(now)
+            return None
+        return leader.id
+
+    def _send(self, now: Micros, node: int, asked: Asked) -> None:
+        asked.under_way = True
+
+        def answered(at: Micros, response: Any) -> None:
+            asked.under_way = False
+            if asked not in self._asked:
+                return
+            if isinstance(response, Lost):
+                asked.not_before = Micros(at + self._pause)
+                self.metadata.request_update(at)
+                return
+            self._asked.remove(asked)
+            self.outbox.answer_call(asked.call, response)
+
+        self.network.send(now, node, asked.ask.api, asked.ask.request, answered)

@@ -1,0 +1,36 @@
+"""What a client's call ends with when it fails."""
+
+from __future__ import annotations
+
+from kafsim.protocol import errors
+
+
+class KafkaError(Exception):
+    """An error code of a broker, or of the client itself; ``name`` is Kafka's name for it."""
+
+    def __init__(self, code: int, message: str | None = None) -> None:
+        super().__init__(f"{errors.name(code)}: {message}" if message else errors.name(code))
+        self.code = code
+        self.message = message
+
+    @property
+    def name(self) -> str:
+        return errors.name(self.code)
+
+
+class KafkaTimeoutError(KafkaError):
+    """The client's own deadline: delivery.timeout.ms, max.block.ms, default.api.timeout.ms."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errors.REQUEST_TIMED_OUT, message)
+
+
+class NoOffsetForPartitionError(KafkaError):
+    """A partition has no position, and auto.offset.reset=none."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(errors.OFFSET_OUT_OF_RANGE, message)
+
+
+class ProducerClosedError(Exception):
+    """The producer was closed meanwhile."""

@@ -1,0 +1,82 @@
+"""Which partition a record goes to (Kafka: ``BuiltInPartitioner``).
+
+With a key: murmur2 of it. Without: one partition until about batch.size bytes went there, then another one, drawn with
+more weight for those whose queue is short.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from itertools import accumulate
+
+from kafsim.protocol.entropy import Entropy
+
+_SEED = 0x9747_B28C
+_M = 0x5BD1_E995
+_MASK = 0xFFFF_FFFF
+
+
+def murmur2(data: bytes) -> int:
+    """Kafka's murmur2, as a signed number of 32 bits."""
+    length = len(data)
+    h = (_SEED ^ length) & _MASK
+    whole = length & ~3
+    for at in range(0, whole, 4):
+        k = int.from_bytes(data[at : at + 4], "little") * _M & _MASK
+        k = (k ^ k >> 24) * _M & _MASK
+        h = (h * _M & _MASK) ^ k
+    if length > whole:
+        h ^= int.from_bytes(data[whole:], "little")
+        h = h * _M & _MASK
+    h = (h ^ h >> 13) * _M & _MASK
+    h ^= h >> 15
+    return h - 2**32 if h >= 2**31 else h
+
+
+def partition_for_key(key: bytes, partitions: int) -> int:
+    return (murmur2(key) & 0x7FFF_FFFF) % partitions
+
+
+class StickyPartitioner:
+    """For records of one topic without a key."""
+
+    def __init__(self, batch_size: int, entropy: Entropy, *, adaptive: bool = True) -> None:
+        self._batch_size = max(1, batch_size)
+        self._entropy = entropy
+        self._adaptive = adaptive
+        self._current: int | None = None
+        self._produced = 0
+        self._weights: list[int] | None = None
+        self._weighted: list[int] = []
+
+    def current(self, partitions: int, available: list[int]) -> int:
+        """The partition records go to now."""
+        if self._current is None or self._current >= partitions:
+            self._switch(partitions, available)
+        assert self._current is not None, "a partition was drawn"
+        return self._current
+
+    def appended(self, size: int, partitions: int, available: list[int], *, batch_full: bool) -> None:
+        """So many bytes went to the current partition; it changes at a batch border, at the latest after two sizes."""
+        self._produced += size
+        if (self._produced >= self._batch_size and batch_full) or self._produced >= 2 * self._batch_size:
+            self._switch(partitions, available)
+
+    def loads(self, queues: dict[int, int]) -> None:
+        """How many batches wait for each partition with a leader; even queues give even chances."""
+        sizes = list(queues.values())
+        if not self._adaptive or len(sizes) < 2 or min(sizes) == max(sizes):
+            self._weights = None
+            return
+        most = max(sizes) + 1
+        self._weighted = list(queues)
+        self._weights = list(accumulate(most - size for size in sizes))
+
+    def _switch(self, partitions: int, available: list[int]) -> None:
+        self._produced = 0
+        if self._weights is not None:
+            drawn = self._entropy.below(self._weights[-1])
+            self._current = self._weighted[bisect_right(self._weights, drawn)]
+        else:
+            choices = available or list(range(partitions))
+            self._current = choices[self._entropy.below(len(choices))]

@@ -1,0 +1,285 @@
+"""A cluster in a world: its brokers and its controller, the clients of a story, and what can be done to them.
+
+Faults and inspections are plain calls; only waits are async. A node is named by its number, or by its role:
+``leader:orders-0``, ``follower:orders-0``, ``follower:orders-0/1`` (the second one), ``controller``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, TypeVar
+
+import attrs
+
+from kafsim.broker.broker import Broker, Terminate
+from kafsim.broker.partition import Partition
+from kafsim.clients.admin import Admin
+from kafsim.clients.consumer import Consumer
+from kafsim.clients.producer import Producer
+from kafsim.cluster.handles import AdminHandle, ConsumerHandle, ProducerHandle, partition_of
+from kafsim.cluster.node import Node
+from kafsim.cluster.waits import WITHIN
+from kafsim.cluster.world import World
+from kafsim.controller.controller import Controller
+from kafsim.controller.metadata_state import PartitionState
+from kafsim.protocol.client_config import ADMIN, CONSUMER, producer_settings
+from kafsim.protocol.config import BROKER
+from kafsim.protocol.types import Address, Micros, TopicPartition
+
+T = TypeVar("T")
+CLUSTER_ID = "kafsim-AAAAAAAAAAAAAAA"
+CONTROLLER_ID = 101
+
+
+@attrs.frozen(kw_only=True)
+class ClusterShape:
+    """``brokers`` are numbered from 1; ``racks`` by broker; ``configs`` are broker settings in Kafka's names."""
+
+    brokers: int = 3
+    racks: tuple[str, ...] = ()
+    configs: dict[str, object] = attrs.field(factory=dict)
+    features: dict[str, int] = attrs.field(factory=dict)
+
+
+class UnknownNode(ValueError):
+    """No node has that number or role."""
+
+
+class ReplicaView(NamedTuple):
+    """One replica as its broker has it."""
+
+    broker: int
+    role: str
+    leader_epoch: int
+    log_start_offset: int
+    high_watermark: int
+    log_end_offset: int
+
+
+class Cluster:
+    """Made in a world that runs; :meth:`start` starts all nodes."""
+
+    def __init__(self, world: World, shape: ClusterShape | None = None, name: str = "") -> None:
+        self.world = world
+        self.shape = shape or ClusterShape()
+        self.name = name
+        settings = BROKER.parse(self.shape.configs)
+        address = Address(name, "controller", CONTROLLER_ID)
+        self.controller = world.add(address, lambda given: Controller(given, settings, self.shape.features, CLUSTER_ID))
+        self.brokers: dict[int, Node] = {}
+        for id_ in range(1, self.shape.brokers + 1):
+            rack = self.shape.racks[id_ - 1] if self.shape.racks else None
+            self.brokers[id_] = world.add(
+                Address(name, "broker", id_),
+                lambda given, rack=rack: Broker(given, settings, address, CLUSTER_ID, rack),  # type: ignore[misc]
+            )
+        self._clients: dict[str, int] = {}
+        self._admin: AdminHandle | None = None
+
+    # ------------------------------------------------------------------------------- waits
+
+    async def start(self) -> None:
+        """Start every node and wait until all brokers serve."""
+        self.controller.start()
+        for node in self.brokers.values():
+            node.start()
+        await self.until(self.is_ready, what="all brokers to serve")
+
+    def is_ready(self) -> bool:
+        return all(self.is_serving(broker) for broker in self.brokers)
+
+    def is_serving(self, broker: int) -> bool:
+        core = self.core(broker)
+        return core is not None and core._is_serving
+
+    async def advance(self, seconds: float) -> None:
+        """Let virtual time go by."""
+        await self.world.advance(Micros(round(seconds * 1_000_000)))
+
+    async def until(
+        self, predicate: Callable[[], T], within: float | None = None, what: str = "what the story waits for"
+    ) -> T:
+        """Wait until this is true after some event; Stuck when that takes longer than ``within`` seconds."""
+        limit = WITHIN if within is None else Micros(round(within * 1_000_000))
+        return await self.world.until(predicate, what, limit)
+
+    # ----------------------------------------------------------------------------- clients
+
+    def producer(self, settings: Mapping[str, object] | None = None, **more: object) -> ProducerHandle:
+        """``producer({"linger.ms": 0}, acks="all")``; in keywords a dot is an underscore."""
+        parsed = producer_settings(_merged(settings, more))
+        return ProducerHandle(self.world, self._client("producer", Producer, parsed))
+
+    def consumer(self, settings: Mapping[str, object] | None = None, **more: object) -> ConsumerHandle:
+        parsed = CONSUMER.parse(_merged(settings, more))
+        return ConsumerHandle(self.world, self._client("consumer", Consumer, parsed))
+
+    @property
+    def admin(self) -> AdminHandle:
+        """One admin client for the story."""
+        if self._admin is None:
+            self._admin = AdminHandle(self.world, self._client("admin", Admin, ADMIN.parse({})))
+        return self._admin
+
+    def _client(self, role: str, make: Callable[..., Any], settings: dict[str, Any]) -> Node:
+        number = self._clients.get(role, 0) + 1
+        self._clients[role] = number
+        bootstrap = list(self.brokers)
+        node = self.world.add(Address(self.name, role, number), lambda given: make(given, settings, bootstrap))
+        node.start()
+        return node
+
+    # ------------------------------------------------------------------------- inspections
+
+    def core(self, broker: int) -> Broker | None:
+        """The core of a running broker, None for one that is down."""
+        port = self.brokers[broker].port
+        return None if port is None else port.core  # type: ignore[return-value]
+
+    @property
+    def controller_core(self) -> Controller | None:
+        port = self.controller.port
+        return None if port is None else port.core  # type: ignore[return-value]
+
+    def partition(self, partition: TopicPartition | tuple[str, int] | str) -> PartitionState | None:
+        """What the controller has of a partition."""
+        tp, core = partition_of(partition), self.controller_core
+        topic_id = None if core is None else core.state.topic_ids.get(tp.topic)
+        return None if core is None or topic_id is None else core.state.partitions.get((topic_id, tp.partition))
+
+    def leader(self, partition: TopicPartition | tuple[str, int] | str) -> int | None:
+        """The leader in the controller's metadata, None without one."""
+        state = self.partition(partition)
+        return None if state is None or state.leader < 0 else state.leader
+
+    def isr(self, partition: TopicPartition | tuple[str, int] | str) -> tuple[int, ...]:
+        state = self.partition(partition)
+        return () if state is None else state.isr
+
+    def replica(self, partition: TopicPartition | tuple[str, int] | str, broker: int) -> Partition | None:
+        """A replica on a running broker."""
+        tp, core = partition_of(partition), self.core(broker)
+        if core is None:
+            return None
+        return next((p for p in core.replicas.by_key.values() if p.tp == tp), None)
+
+    def replicas(self, partition: TopicPartition | tuple[str, int] | str) -> list[ReplicaView]:
+        found = []
+        for broker in self.brokers:
+            replica = self.replica(partition, broker)
+            if replica is not None:
+                role = "leader" if replica.leader is not None else "follower"
+                log = replica.log
+                found.append(
+                    ReplicaView(
+                        broker,
+                        role,
+                        replica.leader_epoch,
+                        log.log_start_offset,
+                        log.high_watermark,
+                        log.log_end_offset,
+                    )
+                )
+        return found
+
+    def select(self, who: int | str) -> Node:
+        """A node by number or role; UnknownNode when there is none now."""
+        if isinstance(who, int) or who.isdigit():
+            return self._numbered(int(who))
+        role, _, rest = who.partition(":")
+        if role == "controller":
+            return self.controller
+        name, _, nth = rest.partition("/")
+        if role == "broker" and name.isdigit():
+            return self._numbered(int(name))
+        if role not in ("leader", "follower") or not name:
+            raise UnknownNode(f"{who!r} names no node; try 1, leader:orders-0, follower:orders-0 or controller")
+        leader = self.leader(name)
+        if role == "leader":
+            if leader is None:
+                raise UnknownNode(f"{name} has no leader")
+            return self.brokers[leader]
+        state = self.partition(name)
+        others = [] if state is None else [r for r in state.replicas if r != leader]
+        index = int(nth or 0)
+        if index >= len(others):
+            raise UnknownNode(f"{name} has {len(others)} followers")
+        return self.brokers[others[index]]
+
+    def _numbered(self, id_: int) -> Node:
+        if id_ == CONTROLLER_ID:
+            return self.controller
+        if id_ not in self.brokers:
+            raise UnknownNode(f"there is no broker {id_}; there are {', '.join(map(str, self.brokers))}")
+        return self.brokers[id_]
+
+    # ------------------------------------------------------------------------------ faults
+
+    def kill(self, who: int | str) -> None:
+        """SIGKILL."""
+        self.select(who).kill()
+
+    def stop(self, who: int | str) -> None:
+        """SIGTERM: a broker leaves in good order; the process ends when the controller agrees."""
+        node = self.select(who)
+        if node is self.controller:
+            node.kill()
+        else:
+            self.world.call(node, Terminate(), "stop")
+
+    def restart(self, who: int | str) -> None:
+        """Start a node that is down; one that runs is killed first."""
+        node = self.select(who)
+        node.kill()
+        node.start()
+
+    def pause(self, who: int | str) -> None:
+        """SIGSTOP."""
+        self.select(who).pause()
+
+    def resume(self, who: int | str) -> None:
+        """SIGCONT."""
+        self.select(who).resume()
+
+    def power_failure(self, who: int | str) -> None:
+        """The machine is off; of what was not flushed only a part is left."""
+        self.select(who).power_failure()
+
+    def wipe(self, who: int | str) -> None:
+        """A new empty disk for a node that is down."""
+        self.select(who).wipe()
+
+    def slow_disk(self, who: int | str, *, append_ms: float = 0, flush_ms: float = 1) -> None:
+        self.select(who).slow_disk(round(append_ms * 1_000), round(flush_ms * 1_000))
+
+    def cut(self, one: int | str, other: int | str, *, one_way: bool = False) -> None:
+        """Nothing gets from one node to the other, nor back unless ``one_way``."""
+        a, b = self.select(one).address, self.select(other).address
+        self.world.cut(a, b)
+        if not one_way:
+            self.world.cut(b, a)
+
+    def heal(self, one: int | str, other: int | str, *, one_way: bool = False) -> None:
+        a, b = self.select(one).address, self.select(other).address
+        self.world.heal(a, b)
+        if not one_way:
+            self.world.heal(b, a)
+
+    def isolate(self, who: int | str) -> None:
+        """Cut a node from every other node of the cluster; clients still reach it."""
+        for other in self._others(who):
+            self.world.cut(self.select(who).address, other.address)
+            self.world.cut(other.address, self.select(who).address)
+
+    def rejoin(self, who: int | str) -> None:
+        for other in self._others(who):
+            self.world.heal(self.select(who).address, other.address)
+            self.world.heal(other.address, self.select(who).address)
+
+    def _others(self, who: int | str) -> list[Node]:
+        mine = self.select(who)
+        return [node for node in (*self.brokers.values(), self.controller) if node is not mine]
+
+
+def _merged(settings: Mapping[str, object] | None, more: Mapping[str, object]) -> dict[str, object]:
+    return {**(settings or {}), **{name.replace("_", "."): value for name, value in more.items()}}

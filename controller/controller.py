@@ -1,0 +1,334 @@
+"""The core of a controller (Kafka: ``QuorumController``): decide, append, replay at once, answer when committed.
+
+A decision sees what earlier ones appended, committed or not; what it answers leaves when its last record is committed.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from kafsim.controller.cluster_control import ClusterControl
+from kafsim.controller.config_control import ConfigControl
+from kafsim.controller.heartbeats import Heartbeats
+from kafsim.controller.metadata_log import VOTED, MetadataLog
+from kafsim.controller.metadata_state import BROKER, MetadataState, PartitionKey
+from kafsim.controller.producer_id_control import allocate
+from kafsim.controller.replication_control import ReplicationControl
+from kafsim.controller.topic_control import TopicControl
+from kafsim.protocol import errors, uuid
+from kafsim.protocol.facts import controller as facts
+from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest
+from kafsim.protocol.messages.alter_partition import AlterPartitionRequest
+from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
+from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
+from kafsim.protocol.messages.create_topics import CreateTopicsRequest
+from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
+from kafsim.protocol.messages.fetch import FetchRequest
+from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
+from kafsim.protocol.metadata.begin_transaction_record import BeginTransactionRecord
+from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
+from kafsim.protocol.metadata.clear_elr_record import ClearElrRecord
+from kafsim.protocol.metadata.config_record import ConfigRecord
+from kafsim.protocol.metadata.end_transaction_record import EndTransactionRecord
+from kafsim.protocol.metadata.feature_level_record import FeatureLevelRecord
+from kafsim.protocol.metadata.no_op_record import NoOpRecord
+from kafsim.protocol.metadata.partition_change_record import PartitionChangeRecord
+from kafsim.protocol.metadata.partition_record import PartitionRecord
+from kafsim.protocol.metadata.register_broker_record import RegisterBrokerRecord
+from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
+from kafsim.protocol.metadata.topic_record import TopicRecord
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import CallId, ConnectionId, EventNumber, FlushKey, Header, Micros, TimerKey, millis
+from kafsim.protocol.uuid import Uuid
+
+FEATURES = {
+    "metadata.version": 30,
+    "eligible.leader.replicas.version": 1,
+    "group.version": 1,
+    "share.version": 1,
+    "streams.version": 1,
+    "transaction.version": 2,
+}
+"""The finalized levels of a new cluster of Kafka 4.3."""
+RERUN = millis(10)
+
+
+class Deferred(NamedTuple):
+    """An answer that waits for the commit of everything below ``offset``."""
+
+    offset: int
+    connection: ConnectionId
+    header: Header
+    response: Any
+
+
+class Pending(NamedTuple):
+    """A fact that is true once the record at ``offset`` is committed."""
+
+    offset: int
+    fact: Any
+    event: EventNumber
+
+
+class Controller:
+    """``settings``: the static broker settings; ``features``: levels to begin a new cluster with."""
+
+    def __init__(
+        self, given: Surroundings, settings: dict[str, Any], features: dict[str, int], cluster_id: str
+    ) -> None:
+        self.given = given
+        self.outbox = given.outbox
+        self.settings = settings
+        self.features = {**FEATURES, **features}
+        self.metadata_log = MetadataLog(given)
+        self.state = MetadataState()
+        self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
+        self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards)
+        self.topics = TopicControl(self.state, self.heartbeats, settings, given.entropy)
+        self.configs = ConfigControl(self.state)
+        self.cluster = ClusterControl(
+            self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
+        )
+        self.is_active = False
+        self._deferred: deque[Deferred] = deque()
+        self._pending: deque[Pending] = deque()
+        self._handlers: dict[type, Callable[[Micros, ConnectionId, Header, Any], None]] = {
+            FetchRequest: self.metadata_log.fetch,
+            BrokerHeartbeatRequest: self._on_heartbeat,
+            BrokerRegistrationRequest: self._on_registration,
+            AlterPartitionRequest: self._decide_with(self.replication.alter_partition),
+            CreateTopicsRequest: self._decide_with(self.topics.create),
+            DeleteTopicsRequest: self._decide_with(self.topics.delete),
+            IncrementalAlterConfigsRequest: self._decide_with(self.configs.alter),
+            AllocateProducerIdsRequest: self._on_allocate_producer_ids,
+        }
+        self._tasks: dict[TimerKey, tuple[Micros, Callable[[Micros], bool]]] = {
+            "no-op": (millis(settings["metadata.max.idle.interval.ms"]), self._write_no_op),
+            "fence-stale": (Micros(self.heartbeats.session_timeout // 8), self._fence_stale),
+            "elect-unclean": (millis(settings["unclean.leader.election.interval.ms"]), self._elect_unclean),
+        }
+        if settings["auto.leader.rebalance.enable"]:
+            period = Micros(settings["leader.imbalance.check.interval.seconds"] * 1_000_000)
+            self._tasks["elect-preferred"] = (period, self._elect_preferred)
+
+    # --------------------------------------------------------------------------- inputs
+
+    def on_start(self, now: Micros) -> None:
+        self.metadata_log.start(now)
+
+    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        handler = self._handlers[type(body)]
+        if not self.is_active and not isinstance(body, FetchRequest):
+            refusal = _REFUSALS.get(type(body))
+            if refusal is None:
+                self.outbox.close(connection)
+            else:
+                self.outbox.reply(connection, header, refusal)
+            return
+        handler(now, connection, header, body)
+
+    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        self.metadata_log.on_disconnect(connection)
+
+    def on_timer(self, now: Micros, key: TimerKey) -> None:
+        if key == "metadata-fetch":
+            self.metadata_log.on_wait_over(now)
+            return
+        period, task = self._tasks[key]
+        again = task(now)
+        self.outbox.set_timer(key, Micros(now + (RERUN if again else period)))
+
+    def on_flushed(self, now: Micros, key: FlushKey) -> None:
+        if key == VOTED:
+            self.metadata_log.become_leader(now)
+        elif key[0] == "metadata" and self.metadata_log.on_flushed(int(key[1])):
+            self._on_committed(now)
+
+    def on_call(self, now: Micros, call: CallId, request: Any) -> None:
+        raise AssertionError("nobody calls a controller")
+
+    def on_cancel(self, now: Micros, call: CallId) -> None:
+        raise AssertionError("nobody calls a controller")
+
+    # ----------------------------------------------------------------- activation, commit
+
+    def _activate(self, now: Micros) -> None:
+        """The control record of this epoch is committed, so everything before it is."""
+        self.is_active = True
+        self.outbox.happened(
+            facts.ControllerActivated(
+                epoch=self.metadata_log.epoch, log_end_offset=self.metadata_log.log.log_end_offset
+            )
+        )
+        for offset, record in self.metadata_log.committed_records():
+            self.state.replay(record, offset)
+        for broker in self.state.brokers.values():
+            self.heartbeats.register(broker.id, fenced=broker.fenced)
+            if not broker.fenced:
+                self.heartbeats.contact(broker.id, broker.epoch, now)
+        if not self.state.features:
+            self._append(now, self._bootstrap_records())
+        for key, (period, _) in self._tasks.items():
+            if period:
+                self.outbox.set_timer(key, Micros(now + period))
+
+    def _bootstrap_records(self) -> list[Any]:
+        levels = [FeatureLevelRecord(name=name, feature_level=level) for name, level in self.features.items() if level]
+        records: list[Any] = [BeginTransactionRecord(name="Bootstrap records"), *levels]
+        if self.features["eligible.leader.replicas.version"]:
+            value = str(self.settings["min.insync.replicas"])
+            records.append(
+                ConfigRecord(resource_type=BROKER, resource_name="", name="min.insync.replicas", value=value)
+            )
+        return [*records, EndTransactionRecord()]
+
+    def _on_committed(self, now: Micros) -> None:
+        committed = self.metadata_log.log.high_watermark
+        if not self.is_active:
+            self._activate(now)
+        self.state.journal.commit(committed - 1)
+        while self._pending and self._pending[0].offset < committed:
+            _, fact, event = self._pending.popleft()
+            self.outbox.happened(fact, event)
+        while self._deferred and self._deferred[0].offset <= committed:
+            deferred = self._deferred.popleft()
+            self.outbox.reply(deferred.connection, deferred.header, deferred.response)
+
+    # --------------------------------------------------------------------------- deciding
+
+    def _append(self, now: Micros, records: list[Any]) -> None:
+        base = self.metadata_log.append(records, now)
+        for number, record in enumerate(records):
+            offset = base + number
+            self.state.journal.offset = offset
+            self._replay(record, offset)
+        self.state.journal.offset = None
+
+    def _replay(self, record: Any, offset: int) -> None:
+        removed = self._removed(record)
+        self.state.replay(record, offset)
+        if isinstance(record, (RegisterBrokerRecord, BrokerRegistrationChangeRecord)):
+            broker = self.state.brokers[record.broker_id]
+            self.heartbeats.register(broker.id, fenced=broker.fenced)
+        if self.outbox.heard >= STATE:
+            for fact in [*removed, *self._facts_of(record)]:
+                self._pending.append(Pending(offset, fact, self.outbox.event))
+
+    def _removed(self, record: Any) -> list[Any]:
+        if not isinstance(record, RemoveTopicRecord):
+            return []
+        name = self.state.topic_names[record.topic_id]
+        return [facts.TopicRemoved(topic=name, partitions=self.state.partition_counts[record.topic_id])]
+
+    def _facts_of(self, record: Any) -> list[Any]:
+        if isinstance(record, TopicRecord):
+            return [facts.TopicRegistered(topic=record.name, topic_id=uuid.to_text(record.topic_id))]
+        if isinstance(record, (PartitionRecord, PartitionChangeRecord)):
+            return [self._partition_fact((record.topic_id, record.partition_id))]
+        if isinstance(record, ClearElrRecord):
+            return self._facts_of_topic(record.topic_name)
+        if isinstance(record, ConfigRecord) and record.name == "min.insync.replicas":
+            return self._facts_of_topic(record.resource_name)
+        return []
+
+    def _facts_of_topic(self, name: str) -> list[Any]:
+        ids: list[Uuid | None] = [self.state.topic_ids.get(name)] if name else list(self.state.topic_ids.values())
+        return [
+            self._partition_fact((topic_id, index))
+            for topic_id in ids
+            if topic_id is not None
+            for index, _ in self.state.partitions_of(topic_id)
+        ]
+
+    def _partition_fact(self, key: PartitionKey) -> facts.PartitionRegistered:
+        partition = self.state.partitions[key]
+        return facts.PartitionRegistered(
+            topic=self.state.topic_names[key[0]],
+            partition=key[1],
+            leader=partition.leader,
+            leader_epoch=partition.leader_epoch,
+            partition_epoch=partition.partition_epoch,
+            replicas=partition.replicas,
+            isr=partition.isr,
+            elr=partition.elr,
+            last_known_elr=partition.last_known_elr,
+            min_isr=self.replication.min_isr(key[0]) if (key[0], 0) in self.state.partitions else 1,
+        )
+
+    def _answer(self, now: Micros, connection: ConnectionId, header: Header, records: list[Any], response: Any) -> int:
+        """Append what was decided; the answer leaves when it, and whatever it saw, is committed."""
+        if records:
+            self._append(now, records)
+        end = self.metadata_log.log.log_end_offset
+        self._deferred.append(Deferred(end, connection, header, response))
+        if end <= self.metadata_log.log.high_watermark:
+            self._on_committed(now)
+        return end
+
+    def _decide_with(
+        self, decide: Callable[[Any], tuple[list[Any], Any]]
+    ) -> Callable[[Micros, ConnectionId, Header, Any], None]:
+        def handle(now: Micros, connection: ConnectionId, header: Header, request: Any) -> None:
+            self._answer(now, connection, header, *decide(request))
+
+        return handle
+
+    def _on_registration(
+        self, now: Micros, connection: ConnectionId, header: Header, request: BrokerRegistrationRequest
+    ) -> None:
+        records, response = self.cluster.register(now, request, self.metadata_log.log.log_end_offset)
+        self._answer(now, connection, header, records, response)
+
+    def _on_heartbeat(
+        self, now: Micros, connection: ConnectionId, header: Header, request: BrokerHeartbeatRequest
+    ) -> None:
+        self.heartbeats.contact(request.broker_id, request.broker_epoch, now)
+        error = self.cluster.check_epoch(request.broker_id, request.broker_epoch)
+        if error:
+            self._answer(now, connection, header, [], BrokerHeartbeatResponse(error_code=error))
+            return
+        records, response = self.cluster.heartbeat(request)
+        end = self._answer(now, connection, header, records, response)
+        soft = self.heartbeats.brokers[request.broker_id]
+        broker = self.state.brokers[request.broker_id]
+        if broker.in_controlled_shutdown and not soft.fenced and not soft.is_shutting_down:
+            soft.controlled_shutdown_offset = end - 1
+
+    def _on_allocate_producer_ids(
+        self, now: Micros, connection: ConnectionId, header: Header, request: AllocateProducerIdsRequest
+    ) -> None:
+        stale = self.cluster.check_epoch(request.broker_id, request.broker_epoch)
+        self._answer(now, connection, header, *allocate(self.state, request, stale))
+
+    # ---------------------------------------------------------------------- periodic tasks
+
+    def _write_no_op(self, now: Micros) -> bool:
+        self._append(now, [NoOpRecord()])
+        return False
+
+    def _fence_stale(self, now: Micros) -> bool:
+        again, records = self.cluster.fence_stale(now)
+        if records:
+            self._append(now, records)
+        return again
+
+    def _elect_preferred(self, now: Micros) -> bool:
+        return self._append_elections(now, self.replication.elect_preferred())
+
+    def _elect_unclean(self, now: Micros) -> bool:
+        return self._append_elections(now, self.replication.elect_unclean())
+
+    def _append_elections(self, now: Micros, records: list[Any]) -> bool:
+        if records:
+            self._append(now, records)
+        return len(records) >= 1_000
+
+
+_REFUSALS: dict[type, Any] = {
+    BrokerHeartbeatRequest: BrokerHeartbeatResponse(error_code=errors.NOT_CONTROLLER),
+    BrokerRegistrationRequest: BrokerRegistrationResponse(error_code=errors.NOT_CONTROLLER),
+}
+"""What a controller that is not active answers; a connection with any other request is closed, and asks again."""

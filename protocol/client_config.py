@@ -1,0 +1,86 @@
+"""The settings of producers, consumers and admin clients."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kafsim.protocol.config import BOOLEAN, INT, LONG, STRING, ConfigError, Setting, Settings
+
+_COMMON = (
+    Setting("client.id", STRING, ""),
+    Setting("metadata.max.age.ms", LONG, 300_000, least=0),
+    Setting("reconnect.backoff.max.ms", LONG, 1_000, least=0),
+    Setting("reconnect.backoff.ms", LONG, 50, least=0),
+    Setting("request.timeout.ms", INT, 30_000, least=0),
+    Setting("retry.backoff.max.ms", LONG, 1_000, least=0),
+    Setting("retry.backoff.ms", LONG, 100, least=0),
+)
+
+PRODUCER = Settings(
+    *_COMMON,
+    Setting("acks", STRING, "all", one_of=("all", "-1", "0", "1")),
+    Setting("batch.size", INT, 16_384, least=0),
+    Setting("buffer.memory", LONG, 33_554_432, least=0, has_effect=False),
+    Setting("compression.type", STRING, "none", one_of=("none", "gzip", "snappy", "lz4", "zstd")),
+    Setting("delivery.timeout.ms", INT, 120_000, least=0),
+    Setting("enable.idempotence", BOOLEAN, True),
+    Setting("linger.ms", LONG, 5, least=0),
+    Setting("max.block.ms", LONG, 60_000, least=0),
+    Setting("max.in.flight.requests.per.connection", INT, 5, least=1),
+    Setting("max.request.size", INT, 1_048_576, least=0),
+    Setting("partitioner.adaptive.partitioning.enable", BOOLEAN, True),
+    Setting("partitioner.ignore.keys", BOOLEAN, False),
+    Setting("retries", INT, 2_147_483_647, least=0),
+)
+
+CONSUMER = Settings(
+    *_COMMON,
+    Setting("allow.auto.create.topics", BOOLEAN, True),
+    Setting("auto.offset.reset", STRING, "latest", one_of=("latest", "earliest", "none")),
+    Setting("check.crcs", BOOLEAN, True),
+    Setting("default.api.timeout.ms", INT, 60_000, least=0),
+    Setting("fetch.max.bytes", INT, 52_428_800, least=0),
+    Setting("fetch.max.wait.ms", INT, 500, least=0),
+    Setting("fetch.min.bytes", INT, 1, least=0),
+    Setting("isolation.level", STRING, "read_uncommitted", one_of=("read_committed", "read_uncommitted")),
+    Setting("max.partition.fetch.bytes", INT, 1_048_576, least=0),
+    Setting("max.poll.records", INT, 500, least=1),
+)
+
+ADMIN = Settings(*_COMMON, Setting("default.api.timeout.ms", INT, 60_000, least=0))
+
+
+def producer_settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Parsed, with what Kafka makes of settings that depend on each other; ConfigError in Kafka's words."""
+    settings = PRODUCER.parse(given)
+    settings["acks"] = {"all": -1, "-1": -1, "0": 0, "1": 1}[settings["acks"]]
+    explicit = "enable.idempotence" in given
+    if settings["enable.idempotence"]:
+        _check_idempotence(settings, explicit=explicit)
+    least = settings["linger.ms"] + settings["request.timeout.ms"]
+    if settings["delivery.timeout.ms"] < least:
+        if "delivery.timeout.ms" in given:
+            raise ConfigError("delivery.timeout.ms should be equal to or larger than linger.ms + request.timeout.ms")
+        settings["delivery.timeout.ms"] = least
+    return settings
+
+
+def _check_idempotence(settings: dict[str, Any], *, explicit: bool) -> None:
+    """Explicitly asked for it is an error where it cannot be; by default it is silently off."""
+    reason = None
+    if settings["retries"] == 0:
+        reason = "Must set retries to non-zero when using the idempotent producer."
+    elif settings["acks"] != -1:
+        reason = (
+            "Must set acks to all in order to use the idempotent producer. Otherwise we cannot guarantee idempotence."
+        )
+    if reason is not None and explicit:
+        raise ConfigError(reason)
+    in_flight = settings["max.in.flight.requests.per.connection"]
+    if in_flight > 5:
+        raise ConfigError(
+            "To use the idempotent producer, max.in.flight.requests.per.connection must be set to at most 5. "
+            f"Current value is {in_flight}."
+        )
+    settings["enable.idempotence"] = reason is None

@@ -1,0 +1,210 @@
+"""Kafka's settings: names, types, defaults, bounds, and the words Kafka refuses a wrong one with (``ConfigDef``).
+
+``has_effect`` is False for a setting that is accepted and shown but changes nothing here; the README lists those.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import attrs
+
+INT, LONG, BOOLEAN, STRING, LIST, DOUBLE, SHORT = "INT", "LONG", "BOOLEAN", "STRING", "LIST", "DOUBLE", "SHORT"
+MAX_LONG = 0x7FFF_FFFF_FFFF_FFFF
+MAX_INT = 0x7FFF_FFFF
+_BITS = {INT: 31, LONG: 63, SHORT: 15}
+
+
+class ConfigError(ValueError):
+    """A setting that Kafka would refuse, in Kafka's words."""
+
+
+@attrs.frozen
+class Setting:
+    """One configuration key."""
+
+    name: str
+    type: str
+    default: Any
+    least: int | None = None
+    most: int | None = None
+    one_of: tuple[str, ...] = ()
+    has_effect: bool = True
+
+    def parse(self, value: object) -> Any:
+        """The value in its type; ConfigError for one that does not fit."""
+        if value is None:
+            return None
+        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
+        parsed = self._parse(text.strip())
+        self._check(parsed)
+        return parsed
+
+    def _parse(self, text: str) -> Any:
+        if self.type in _BITS:
+            return self._parse_number(text)
+        if self.type == BOOLEAN:
+            if text.lower() not in ("true", "false"):
+                raise ConfigError(self._refusal(text, "Expected value to be either true or false"))
+            return text.lower() == "true"
+        if self.type == DOUBLE:
+            try:
+                return float(text)
+            except ValueError:
+                raise ConfigError(self._refusal(text, f"Not a number of type {self.type}")) from None
+        if self.type == LIST:
+            return tuple(part.strip() for part in text.split(",") if part.strip())
+        return text
+
+    def _parse_number(self, text: str) -> int:
+        try:
+            number = int(text)
+        except ValueError:
+            raise ConfigError(self._refusal(text, f"Not a number of type {self.type}")) from None
+        if not -(2 ** _BITS[self.type]) <= number < 2 ** _BITS[self.type]:
+            raise ConfigError(self._refusal(text, f"Not a number of type {self.type}"))
+        return number
+
+    def _check(self, value: Any) -> None:
+        if self.least is not None and value < self.least:
+            raise ConfigError(self._refusal(value, f"Value must be at least {self.least}"))
+        if self.most is not None and value > self.most:
+            raise ConfigError(self._refusal(value, f"Value must be no more than {self.most}"))
+        if self.one_of:
+            for part in value if isinstance(value, tuple) else (value,):
+                if part not in self.one_of:
+                    raise ConfigError(self._refusal(part, f"String must be one of: {', '.join(self.one_of)}"))
+
+    def _refusal(self, value: object, why: str) -> str:
+        return f"Invalid value {value} for configuration {self.name}: {why}"
+
+
+class Settings:
+    """A family of settings, by name."""
+
+    def __init__(self, *settings: Setting) -> None:
+        self.by_name = {setting.name: setting for setting in settings}
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.by_name
+
+    def parse(self, given: Mapping[str, object]) -> dict[str, Any]:
+        """Every setting, given or by default; ConfigError names one that is not known or does not fit."""
+        for name in given:
+            if name not in self.by_name:
+                raise ConfigError(f"Unknown configuration {name!r}")
+        return {n: s.parse(given[n]) if n in given else s.default for n, s in self.by_name.items()}
+
+
+HOUR_MS = 3_600_000
+WEEK_MS = 168 * HOUR_MS
+
+TOPIC = Settings(
+    Setting("cleanup.policy", LIST, ("delete",), one_of=("compact", "delete")),
+    Setting("compression.gzip.level", INT, -1, has_effect=False),
+    Setting("compression.lz4.level", INT, 9, has_effect=False),
+    Setting(
+        "compression.type",
+        STRING,
+        "producer",
+        one_of=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
+        has_effect=False,
+    ),
+    Setting("compression.zstd.level", INT, 3, has_effect=False),
+    Setting("delete.retention.ms", LONG, 24 * HOUR_MS, least=0, has_effect=False),
+    Setting("file.delete.delay.ms", LONG, 60_000, least=0, has_effect=False),
+    Setting("flush.messages", LONG, MAX_LONG, least=1, has_effect=False),
+    Setting("flush.ms", LONG, MAX_LONG, least=0, has_effect=False),
+    Setting("follower.replication.throttled.replicas", LIST, (), has_effect=False),
+    Setting("index.interval.bytes", INT, 4_096, least=0),
+    Setting("internal.segment.bytes", INT, None),
+    Setting("leader.replication.throttled.replicas", LIST, (), has_effect=False),
+    Setting("max.compaction.lag.ms", LONG, MAX_LONG, least=1, has_effect=False),
+    Setting("max.message.bytes", INT, 1_048_588, least=0),
+    Setting("message.timestamp.after.max.ms", LONG, HOUR_MS, least=0),
+    Setting("message.timestamp.before.max.ms", LONG, MAX_LONG, least=0),
+    Setting("message.timestamp.type", STRING, "CreateTime", one_of=("CreateTime", "LogAppendTime")),
+    Setting("min.cleanable.dirty.ratio", DOUBLE, 0.5, least=0, most=1, has_effect=False),
+    Setting("min.compaction.lag.ms", LONG, 0, least=0, has_effect=False),
+    Setting("min.insync.replicas", INT, 1, least=1),
+    Setting("preallocate", BOOLEAN, False, has_effect=False),
+    Setting("retention.bytes", LONG, -1),
+    Setting("retention.ms", LONG, WEEK_MS, least=-1),
+    Setting("segment.bytes", INT, 1_073_741_824, least=1_048_576),
+    Setting("segment.index.bytes", INT, 10_485_760, least=4, has_effect=False),
+    Setting("segment.jitter.ms", LONG, 0, least=0, has_effect=False),
+    Setting("segment.ms", LONG, WEEK_MS, least=1),
+    Setting("unclean.leader.election.enable", BOOLEAN, False),
+)
+
+BROKER = Settings(
+    Setting("auto.create.topics.enable", BOOLEAN, True),
+    Setting("auto.leader.rebalance.enable", BOOLEAN, True),
+    Setting("broker.heartbeat.interval.ms", INT, 2_000),
+    Setting("broker.session.timeout.ms", INT, 9_000),
+    Setting("default.replication.factor", INT, 1),
+    Setting("delete.topic.enable", BOOLEAN, True),
+    Setting("fetch.max.bytes", INT, 57_671_680, least=1_024),
+    Setting("initial.broker.registration.timeout.ms", INT, 60_000),
+    Setting("leader.imbalance.check.interval.seconds", LONG, 300, least=1),
+    Setting("log.flush.offset.checkpoint.interval.ms", INT, 60_000, least=0),
+    Setting("log.flush.start.offset.checkpoint.interval.ms", INT, 60_000, least=0),
+    Setting("log.index.interval.bytes", INT, 4_096, least=0),
+    Setting("log.message.timestamp.type", STRING, "CreateTime", one_of=("CreateTime", "LogAppendTime")),
+    Setting("log.retention.bytes", LONG, -1),
+    Setting("log.retention.check.interval.ms", LONG, 300_000, least=1),
+    Setting("log.retention.ms", LONG, WEEK_MS),
+    Setting("log.roll.ms", LONG, WEEK_MS),
+    Setting("log.segment.bytes", INT, 1_073_741_824, least=1_048_576),
+    Setting("max.incremental.fetch.session.cache.slots", INT, 1_000, least=0),
+    Setting("message.max.bytes", INT, 1_048_588, least=0),
+    Setting("metadata.max.idle.interval.ms", INT, 500, least=0),
+    Setting("min.insync.replicas", INT, 1, least=1),
+    Setting("num.partitions", INT, 1, least=1),
+    Setting("producer.id.expiration.ms", INT, 86_400_000, least=1),
+    Setting("replica.fetch.backoff.ms", INT, 1_000, least=0),
+    Setting("replica.fetch.max.bytes", INT, 1_048_576, least=0),
+    Setting("replica.fetch.min.bytes", INT, 1),
+    Setting("replica.fetch.response.max.bytes", INT, 10_485_760, least=0),
+    Setting("replica.fetch.wait.max.ms", INT, 500),
+    Setting("replica.high.watermark.checkpoint.interval.ms", LONG, 5_000),
+    Setting("replica.lag.time.max.ms", LONG, 30_000),
+    Setting("request.timeout.ms", INT, 30_000),
+    Setting("unclean.leader.election.enable", BOOLEAN, False),
+    Setting("unclean.leader.election.interval.ms", LONG, 300_000, least=1),
+)
+
+BROKER_DEFAULT_OF_TOPIC = {
+    "index.interval.bytes": "log.index.interval.bytes",
+    "max.message.bytes": "message.max.bytes",
+    "message.timestamp.type": "log.message.timestamp.type",
+    "min.insync.replicas": "min.insync.replicas",
+    "retention.bytes": "log.retention.bytes",
+    "retention.ms": "log.retention.ms",
+    "segment.bytes": "log.segment.bytes",
+    "segment.ms": "log.roll.ms",
+    "unclean.leader.election.enable": "unclean.leader.election.enable",
+}
+"""Which broker setting is the default of a topic setting (Kafka: ``ServerTopicConfigSynonyms``)."""
+
+
+def topic_value(name: str, topic: Mapping[str, str], cluster: Mapping[str, str], broker: Mapping[str, Any]) -> Any:
+    """The setting of a topic in force: its own, the cluster-wide default, the broker's static one, Kafka's default."""
+    setting = TOPIC.by_name[name]
+    if name in topic:
+        return setting.parse(topic[name])
+    synonym = BROKER_DEFAULT_OF_TOPIC.get(name)
+    if synonym is None:
+        return setting.default
+    if synonym in cluster:
+        return setting.parse(cluster[synonym])
+    return setting.parse(broker[synonym])
+
+
+def check_topic(given: Mapping[str, str | None]) -> None:
+    """ConfigError in Kafka's words for a topic's settings that the controller refuses."""
+    for name, value in given.items():
+        if name not in TOPIC:
+            raise ConfigError(f"Unknown topic config name: {name}")
+        TOPIC.by_name[name].parse(value)

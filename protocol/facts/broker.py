@@ -1,0 +1,121 @@
+"""Facts that brokers state about the partitions they keep. ``log`` is the name of a partition, ``orders-0``."""
+
+from __future__ import annotations
+
+from kafsim.protocol.facts.fact import DECISION, STATE, Because, fact, rule
+
+ELECTED = rule("role.elected", "the metadata names this broker the leader in epoch {leader_epoch}")
+FOLLOWS = rule("role.follows", "the metadata names broker {leader} the leader in epoch {leader_epoch}")
+LAGGING = rule(
+    "isr.lagging",
+    "replica {replica} has {behind} fewer offsets than the leader and was last caught up {since_ms} ms ago; "
+    "replica.lag.time.max.ms={lag_ms}",
+)
+CAUGHT_UP = rule(
+    "isr.caught-up",
+    "replica {replica} has reached offset {offset}; the high watermark is {high_watermark}, "
+    "the epoch began at {epoch_start}",
+)
+TOO_FEW = rule("produce.too-few", "the ISR {isr} has fewer than min.insync.replicas={min_isr} members")
+SHRANK = rule("produce.shrank", "the ISR shrank below min.insync.replicas={min_isr} after the append")
+TIMED_OUT = rule(
+    "produce.timed-out", "the high watermark {high_watermark} did not reach offset {needed} within {timeout_ms} ms"
+)
+NOT_LEADER = rule("produce.not-leader", "this broker does not lead the partition any more")
+DIVERGED = rule(
+    "truncate.diverged",
+    "the leader's epoch {epoch} ends at offset {end}; this log has epoch {ours} up to {our_end}",
+)
+OUT_OF_RANGE = rule("truncate.out-of-range", "the leader's log is from {start} to {end}")
+PROPOSAL_REFUSED = rule("isr.refused", "the controller answered {error}")
+
+
+@fact(STATE)
+class BrokerStateChanged:
+    """STARTING, RECOVERY, RUNNING, PENDING_CONTROLLED_SHUTDOWN or SHUTTING_DOWN."""
+
+    state: str
+
+
+@fact(DECISION)
+class BecameLeader:
+    log: str
+    leader_epoch: int
+    epoch_start: int
+    isr: tuple[int, ...]
+    because: Because
+
+
+@fact(DECISION)
+class BecameFollower:
+    log: str
+    leader: int
+    leader_epoch: int
+    because: Because
+
+
+@fact(STATE)
+class ReplicaDeleted:
+    log: str
+
+
+@fact(STATE)
+class HighWatermarkMoved:
+    """On a leader it only rises; a follower takes what its leader says."""
+
+    log: str
+    to: int
+    was: int
+    leads: bool
+
+
+@fact(DECISION)
+class IsrProposed:
+    """A leader asks the controller for another ISR; until the answer the larger one counts."""
+
+    log: str
+    isr: tuple[int, ...]
+    was: tuple[int, ...]
+    leader_epoch: int
+    because: Because
+
+
+@fact(STATE)
+class IsrCommitted:
+    """The ISR that a leader goes by."""
+
+    log: str
+    isr: tuple[int, ...]
+    maximal: tuple[int, ...]
+    partition_epoch: int
+
+
+@fact(DECISION)
+class IsrProposalRefused:
+    log: str
+    because: Because
+
+
+@fact(STATE)
+class RecordsAcknowledged:
+    """A leader answers a produce request with success."""
+
+    log: str
+    base_offset: int
+    last_offset: int
+    leader_epoch: int
+    acks: int
+
+
+@fact(DECISION)
+class ProduceRefused:
+    log: str
+    error: str
+    because: Because
+
+
+@fact(DECISION)
+class TruncationDecided:
+    log: str
+    to: int
+    because: Because

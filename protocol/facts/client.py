@@ -1,0 +1,83 @@
+"""Facts that clients state: the history that checkers judge."""
+
+from __future__ import annotations
+
+from kafsim.protocol.facts.fact import DECISION, STATE, Because, fact, rule
+
+RETRY = rule("producer.retry", "{error} may go away; attempt {attempt}, {left_ms} ms of delivery.timeout.ms are left")
+GIVE_UP = rule("producer.give-up", "{error}: {why}")
+EXPIRED = rule("producer.expired", "delivery.timeout.ms={timeout_ms} has passed since the batch was made")
+EPOCH_BUMP = rule("producer.epoch-bump", "{error} on {partition}: its sequences begin anew in another epoch")
+RESET = rule("consumer.reset", "{why}; auto.offset.reset={policy}")
+
+
+@fact(STATE)
+class SendInvoked:
+    """``send`` numbers the sends of one producer."""
+
+    send: int
+    topic: str
+    key: bytes | None
+    value: bytes | None
+
+
+@fact(STATE)
+class SendAcknowledged:
+    send: int
+    topic: str
+    partition: int
+    offset: int
+
+
+@fact(STATE)
+class SendFailed:
+    send: int
+    topic: str
+    partition: int
+    error: str
+
+
+@fact(STATE)
+class RecordRead:
+    topic: str
+    partition: int
+    offset: int
+    key: bytes | None
+    value: bytes | None
+
+
+@fact(DECISION)
+class BatchRetried:
+    topic: str
+    partition: int
+    records: int
+    base_sequence: int
+    because: Because
+
+
+@fact(DECISION)
+class BatchGivenUp:
+    topic: str
+    partition: int
+    records: int
+    because: Because
+
+
+@fact(STATE)
+class ProducerIdTaken:
+    producer_id: int
+    producer_epoch: int
+
+
+@fact(DECISION)
+class ProducerEpochBumped:
+    producer_id: int
+    producer_epoch: int
+    because: Because
+
+
+@fact(DECISION)
+class PositionReset:
+    topic: str
+    partition: int
+    because: Because
