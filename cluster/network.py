@@ -130,14 +130,15 @@ class Connection:
     __slots__ = (
         "backward",
         "client",
+        "client_closed",
         "closed",
-        "closed_by",
         "dark",
         "forward",
         "id",
         "purpose",
         "ready_at",
         "server",
+        "server_closed",
         "server_node",
         "world",
     )
@@ -150,7 +151,8 @@ class Connection:
         self.server_node = server
         self.purpose = purpose
         self.closed = False
-        self.closed_by: Port | None = None
+        """By one side at least; nothing more is sent."""
+        self.client_closed = self.server_closed = False
         self.dark = False
         """Something got lost in a machine without power; its kernel answers with a reset when it is back."""
         self.ready_at = Micros(0)
@@ -165,7 +167,7 @@ class Connection:
         port = self._receiver(pipe)
         if port is None:
             return self._nobody_there(pipe, packet)
-        if port is self.closed_by:
+        if self.is_closed_by(port):
             return self._drop(pipe, packet, "the receiver has closed the connection")
         if packet is RESET:
             port.connections.pop(self.id, None)
@@ -209,11 +211,19 @@ class Connection:
     def outgoing(self, port: Port) -> Pipe:
         return self.forward if port is self.client else self.backward
 
+    def is_closed_by(self, port: Port) -> bool:
+        """This side has given up: whatever still reaches it is dropped."""
+        return self.client_closed if port is self.client else self.server_closed
+
     def close(self, port: Port) -> None:
         """One side gives up: the other side learns it after one latency, and what is held back is lost."""
+        if port is self.client:
+            self.client_closed = True
+        else:
+            self.server_closed = True
         if self.closed:
             return
-        self.closed, self.closed_by = True, port
+        self.closed = True
         self.forward.forget()
         self.backward.forget()
         pipe = self.outgoing(port)
@@ -240,6 +250,10 @@ class Network:
         if link is None:
             link = self._links[source, target] = Link(self.latency)
         return link
+
+    def links(self) -> list[tuple[Address, Address]]:
+        """All pairs of nodes that ever had something to do with each other."""
+        return list(self._links)
 
     def cut(self, source: Address, target: Address) -> None:
         self.link(source, target).cut += 1

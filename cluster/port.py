@@ -47,7 +47,7 @@ class Port:
 
     def take(self, kind: int, a: Any = None, b: Any = None) -> bool:
         """Hand an input to the core: now (direct), or through the mailbox, which wakes the node's task."""
-        if not self.alive:
+        if not self.alive or (kind == MESSAGE and a.is_closed_by(self)):
             return False
         if self.node.paused:
             self.node.backlog.append((self, (kind, a, b), self._clock.cause))
@@ -75,7 +75,7 @@ class Port:
                     return
 
     def _process(self, kind: int, a: Any, b: Any) -> None:
-        if not self.alive:
+        if not self.alive or (kind == MESSAGE and a.is_closed_by(self)):
             return
         world, outbox = self.world, self.outbox
         outbox.event, outbox.heard = self._clock.event, world.heard

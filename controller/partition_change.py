@@ -150,7 +150,8 @@ class PartitionChangeBuilder:
         if self.election is Election.UNCLEAN or not self.only_from_isr:
             for candidate in self._replicas:
                 if self.is_acceptable(candidate):
-                    return candidate, self._reason(facts.UNCLEAN, candidate), True
+                    rule = facts.UNCLEAN if self.election is Election.UNCLEAN else facts.UNSAFE
+                    return candidate, self._reason(rule, candidate), True
         unclean = "true" if self.election is Election.UNCLEAN else "false"
         passed = self._passed_over(None)
         return NO_LEADER, because(facts.NOBODY, isr=_text(self._isr), unclean=unclean, passed_over=passed), False
@@ -182,6 +183,8 @@ class PartitionChangeBuilder:
 
     def _reason(self, rule: str, leader: int) -> Because:
         passed = self._passed_over(leader)
+        if rule == facts.UNSAFE:
+            return because(rule, leader=leader, passed_over=passed)
         if rule == facts.UNCLEAN:
             return because(rule, leader=leader, isr=_text(self._isr), passed_over=passed)
         return because(rule, leader=leader, replicas=_text(self._replicas), isr=_text(self._isr), passed_over=passed)

@@ -286,6 +286,8 @@ class Log:
         """Everything from this offset on is gone. True when something was."""
         assert offset >= 0, f"offset {offset}"
         if offset >= self.log_end_offset:
+            # An epoch that this replica led without writing anything may still be noted at the very end.
+            self.epochs.truncate_from_end(self.log_end_offset)
             return False
         if self.segments[0].base_offset > offset:
             self.replace_all(offset, now_ms)

@@ -19,6 +19,10 @@ UNCLEAN = rule(
     "election.unclean",
     "no replica of the ISR {isr} is up; broker {leader} leads because unclean.leader.election.enable=true{passed_over}",
 )
+UNSAFE = rule(
+    "election.unsafe",
+    "the rule that only the ISR may lead is off; broker {leader} is the first that is up{passed_over}",
+)
 NOBODY = rule(
     "election.nobody",
     "no replica may lead (ISR {isr}, unclean.leader.election.enable={unclean}){passed_over}",

@@ -402,3 +402,11 @@ def test_recovery_writes_the_indexes_anew():
     before = machine.disk.get(f"t-0/{0:020}.index").read()
     machine.open()
     assert machine.disk.get(f"t-0/{0:020}.index").read() == before
+
+
+def test_truncation_to_the_end_forgets_an_epoch_without_records():
+    log = Machine().open()
+    log.append_as_leader(batch("a"), 0, NOW)
+    log.start_epoch(2)
+    assert not log.truncate_to(1, NOW)
+    assert log.latest_epoch == 0

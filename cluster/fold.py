@@ -1,0 +1,72 @@
+"""The state of a cluster folded from its facts must be the state of its cores.
+
+The ghosts are that fold; here they are held against every running core.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from kafsim.broker.partition import Partition
+from kafsim.cluster.cluster import Cluster
+from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
+
+
+def differences(cluster: Cluster, ghosts: Ghosts) -> list[str]:
+    """Where the facts and the cores disagree; nothing when they agree."""
+    return [*_controller(cluster, ghosts), *_brokers(cluster, ghosts)]
+
+
+def _controller(cluster: Cluster, ghosts: Ghosts) -> Iterator[str]:
+    core = cluster.controller_core
+    if (
+        core is None
+        or not core.is_active
+        or core.metadata_log.log.high_watermark < core.metadata_log.log.log_end_offset
+    ):
+        return
+    for (topic_id, index), state in core.state.partitions.items():
+        name = f"{core.state.topic_names[topic_id]}-{index}"
+        known = ghosts.of(name).registered
+        ours = (state.leader, state.leader_epoch, state.partition_epoch, state.isr, state.elr, state.last_known_elr)
+        if known is None:
+            yield f"{name} is registered, and no fact says so"
+            continue
+        theirs = (
+            known.leader,
+            known.leader_epoch,
+            known.partition_epoch,
+            known.isr,
+            known.elr,
+            known.last_known_elr,
+        )
+        if ours != theirs:
+            yield f"{name}: the controller has {ours}, the facts say {theirs}"
+
+
+def _brokers(cluster: Cluster, ghosts: Ghosts) -> Iterator[str]:
+    for id_, node in cluster.brokers.items():
+        core = cluster.core(id_)
+        if core is None:
+            continue
+        for partition in core.replicas.by_key.values():
+            yield from _replica(str(node.address), partition, ghosts.of(partition.name))
+
+
+def _replica(node: str, partition: Partition, ghost: GhostPartition) -> Iterator[str]:
+    log, known = partition.log, ghost.log(node)
+    ours = (log.log_start_offset, log.log_end_offset, log.high_watermark)
+    theirs = (known.start, known.end, known.high_watermark)
+    if ours != theirs:
+        yield f"{node} {partition.name}: start, end and high watermark are {ours}, the facts say {theirs}"
+    batches = [
+        GhostBatch(p.base_offset, p.last_offset, p.leader_epoch, p.crc)
+        for segment in log.segments
+        for p in segment.batches
+    ]
+    kept = [batch for batch in known.batches if batch.base >= log.segments[0].base_offset]
+    if batches != kept:
+        yield f"{node} {partition.name}: the log has {len(batches)} batches, the facts say {len(kept)}"
+    leads = ghost.leading.get(node) == partition.leader_epoch
+    if leads != (partition.leader is not None):
+        yield f"{node} {partition.name}: leads {partition.leader is not None}, the facts say {leads}"

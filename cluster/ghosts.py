@@ -1,0 +1,243 @@
+"""What an omniscient observer knows of the replicas, from the facts alone; invariants look at it, never at the cores.
+
+Per partition: the controller's view, the logs of all replicas as batches ``(base, last, epoch, crc, producer...)``, and
+what was ever committed. A batch's epoch and CRC are its identity wherever it is copied.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import attrs
+
+from kafsim.cluster.world import Stated
+from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import log as lf
+from kafsim.protocol.facts import world as wf
+
+
+class GhostBatch(NamedTuple):
+    base: int
+    last: int
+    epoch: int
+    crc: int
+
+    def __str__(self) -> str:
+        return f"[{self.base}..{self.last} epoch {self.epoch} crc {self.crc:08x}]"
+
+
+@attrs.define
+class GhostLog:
+    """One replica's log. It outlives the process that wrote it."""
+
+    batches: list[GhostBatch] = attrs.field(factory=list)
+    start: int = 0
+    end: int = 0
+    high_watermark: int = 0
+    agreed: int = 0
+    """Below this offset it was compared with what is committed."""
+    sequences: dict[tuple[int, int], list[tuple[int, int]]] = attrs.field(factory=dict)
+    """(producer id, epoch) to the (offset, last sequence) of its batches."""
+
+    def append(self, batch: GhostBatch) -> None:
+        self.batches.append(batch)
+        self.end = batch.last + 1
+
+    def truncate(self, to: int) -> None:
+        while self.batches and self.batches[-1].last >= to:
+            self.batches.pop()
+        self.end = to
+        self.high_watermark = min(self.high_watermark, to)
+        self.agreed = min(self.agreed, to)
+        for written in self.sequences.values():
+            while written and written[-1][0] >= to:
+                written.pop()
+
+    def from_offset(self, offset: int) -> list[GhostBatch]:
+        index = bisect_left(self.batches, offset, key=lambda batch: batch.base)
+        if index and self.batches[index - 1].last >= offset:
+            index -= 1
+        return self.batches[index:]
+
+    def holds(self, batch: GhostBatch) -> bool:
+        """Is exactly this batch in it, or already below its start?"""
+        if batch.last < self.start:
+            return True
+        index = bisect_left(self.batches, batch.base, key=lambda known: known.base)
+        return index < len(self.batches) and self.batches[index] == batch
+
+
+@attrs.define
+class GhostPartition:
+    """``true_high_watermark``: the largest that any leader ever reached."""
+
+    registered: cf.PartitionRegistered | None = None
+    logs: dict[str, GhostLog] = attrs.field(factory=dict)
+    committed: list[GhostBatch] = attrs.field(factory=list)
+    true_high_watermark: int = 0
+    acknowledged: list[GhostBatch] = attrs.field(factory=list)
+    """By acks=all."""
+    leaders: dict[int, str] = attrs.field(factory=dict)
+    """Who became leader in which epoch."""
+    leading: dict[str, int] = attrs.field(factory=dict)
+    """Who believes to lead now, and in which epoch."""
+    isr: dict[str, bf.IsrCommitted] = attrs.field(factory=dict)
+    """The ISR as each leader has it."""
+    proposed: dict[str, tuple[tuple[int, ...], int]] = attrs.field(factory=dict)
+    """All that each leader asked for at one partition epoch."""
+    unclean: bool = False
+    """A leader was elected from outside: records may be gone by choice."""
+
+    def log(self, node: str) -> GhostLog:
+        return self.logs.setdefault(node, GhostLog())
+
+    @property
+    def current_leader(self) -> str | None:
+        """The leader whose epoch is the controller's, once it knows."""
+        if self.registered is None:
+            return None
+        node = f"broker-{self.registered.leader}"
+        return node if self.leading.get(node) == self.registered.leader_epoch else None
+
+
+class Ghosts:
+    """Kept up to date fact by fact; ``running``: brokers that serve."""
+
+    def __init__(self) -> None:
+        self.partitions: dict[str, GhostPartition] = {}
+        self.running: dict[str, None] = {}
+
+    def of(self, log: str) -> GhostPartition:
+        return self.partitions.setdefault(log, GhostPartition())
+
+    def take(self, stated: Stated) -> None:
+        handler = _HANDLERS.get(type(stated.fact))
+        if handler is not None:
+            handler(self, str(stated.node), stated.fact)
+
+    # ---------------------------------------------------------------------------- handlers
+
+    def _appended(self, node: str, fact: lf.RecordsAppended) -> None:
+        log = self.of(fact.log).log(node)
+        log.append(GhostBatch(fact.base_offset, fact.last_offset, fact.epoch, fact.crc))
+        if fact.producer_id >= 0 and fact.base_sequence >= 0:
+            last = (fact.base_sequence + fact.last_offset - fact.base_offset) & 0x7FFF_FFFF
+            log.sequences.setdefault((fact.producer_id, fact.producer_epoch), []).append((fact.last_offset, last))
+
+    def _loaded(self, node: str, fact: lf.LogLoaded) -> None:
+        log = self.of(fact.log).log(node)
+        kept = [GhostBatch(*batch) for batch in fact.batches]
+        known = {batch.last for batch in kept}
+        for key, written in log.sequences.items():
+            log.sequences[key] = [entry for entry in written if entry[0] in known]
+        log.batches, log.start, log.end = kept, fact.log_start_offset, fact.log_end_offset
+        log.high_watermark, log.agreed = fact.high_watermark, fact.log_start_offset
+
+    def _truncated(self, node: str, fact: lf.LogTruncated) -> None:
+        self.of(fact.log).log(node).truncate(fact.to)
+
+    def _replaced(self, node: str, fact: lf.LogReplaced) -> None:
+        log = self.of(fact.log).log(node)
+        log.batches.clear()
+        log.sequences.clear()
+        log.start = log.end = log.high_watermark = log.agreed = fact.at
+
+    def _start_advanced(self, node: str, fact: lf.LogStartAdvanced) -> None:
+        log = self.of(fact.log).log(node)
+        log.start = fact.to
+        log.agreed = max(log.agreed, fact.to)
+
+    def _high_watermark(self, node: str, fact: bf.HighWatermarkMoved) -> None:
+        partition = self.of(fact.log)
+        log = partition.log(node)
+        log.high_watermark = fact.to
+        if fact.leads and fact.to > partition.true_high_watermark:
+            known = partition.committed[-1].last + 1 if partition.committed else 0
+            partition.committed += [b for b in log.from_offset(known) if b.last < fact.to]
+            partition.true_high_watermark = fact.to
+
+    def _acknowledged(self, node: str, fact: bf.RecordsAcknowledged) -> None:
+        if fact.acks == -1:
+            partition = self.of(fact.log)
+            for batch in partition.log(node).from_offset(fact.base_offset):
+                if batch.base == fact.base_offset:
+                    partition.acknowledged.append(batch)
+                break
+
+    def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:
+        partition = self.of(fact.log)
+        partition.leaders.setdefault(fact.leader_epoch, node)
+        partition.leading[node] = fact.leader_epoch
+
+    def _became_follower(self, node: str, fact: bf.BecameFollower) -> None:
+        partition = self.of(fact.log)
+        partition.leading.pop(node, None)
+        partition.isr.pop(node, None)
+
+    def _proposed(self, node: str, fact: bf.IsrProposed) -> None:
+        partition = self.of(fact.log)
+        known = partition.isr.get(node)
+        epoch = -1 if known is None else known.partition_epoch
+        before, at = partition.proposed.get(node, ((), -1))
+        partition.proposed[node] = ((*before, *fact.isr) if at == epoch else fact.isr, epoch)
+
+    def _isr(self, node: str, fact: bf.IsrCommitted) -> None:
+        self.of(fact.log).isr[node] = fact
+
+    def _deleted(self, node: str, fact: bf.ReplicaDeleted) -> None:
+        partition = self.of(fact.log)
+        partition.logs.pop(node, None)
+        partition.leading.pop(node, None)
+        partition.isr.pop(node, None)
+
+    def _registered(self, _: str, fact: cf.PartitionRegistered) -> None:
+        self.of(f"{fact.topic}-{fact.partition}").registered = fact
+
+    def _elected(self, _: str, fact: cf.LeaderElected) -> None:
+        if fact.because.rule in (cf.UNCLEAN, cf.LAST_KNOWN):
+            self.of(f"{fact.topic}-{fact.partition}").unclean = True
+
+    def _topic_removed(self, _: str, fact: cf.TopicRemoved) -> None:
+        for index in range(fact.partitions):
+            self.partitions.pop(f"{fact.topic}-{index}", None)
+
+    def _broker_state(self, node: str, fact: bf.BrokerStateChanged) -> None:
+        if fact.state == "RUNNING":
+            self.running[node] = None
+
+    def _gone(self, node: str, _: object) -> None:
+        self.running.pop(node, None)
+        for partition in self.partitions.values():
+            partition.leading.pop(node, None)
+            partition.isr.pop(node, None)
+
+    def _wiped(self, node: str, _: wf.DiskWiped) -> None:
+        for partition in self.partitions.values():
+            partition.logs.pop(node, None)
+
+
+_HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
+    lf.RecordsAppended: Ghosts._appended,
+    lf.LogLoaded: Ghosts._loaded,
+    lf.LogTruncated: Ghosts._truncated,
+    lf.LogReplaced: Ghosts._replaced,
+    lf.LogStartAdvanced: Ghosts._start_advanced,
+    bf.HighWatermarkMoved: Ghosts._high_watermark,
+    bf.RecordsAcknowledged: Ghosts._acknowledged,
+    bf.BecameLeader: Ghosts._became_leader,
+    bf.BecameFollower: Ghosts._became_follower,
+    bf.IsrProposed: Ghosts._proposed,
+    bf.IsrCommitted: Ghosts._isr,
+    bf.ReplicaDeleted: Ghosts._deleted,
+    cf.PartitionRegistered: Ghosts._registered,
+    cf.LeaderElected: Ghosts._elected,
+    cf.TopicRemoved: Ghosts._topic_removed,
+    bf.BrokerStateChanged: Ghosts._broker_state,
+    wf.NodeKilled: Ghosts._gone,
+    wf.NodeStopped: Ghosts._gone,
+    wf.PowerFailed: Ghosts._gone,
+    wf.DiskWiped: Ghosts._wiped,
+}

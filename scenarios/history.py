@@ -1,0 +1,173 @@
+"""What the clients saw, from the facts they stated, and the judgement of it: lost, duplicated, reordered.
+
+This is the second oracle: it knows nothing of replicas. A record is lost when its send was acknowledged and the final
+read has another record at its offset, or none. A value is duplicated when the log holds it more often than it was sent.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+
+import attrs
+
+from kafsim.cluster.world import Stated
+from kafsim.protocol.facts import client as facts
+from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.types import TopicPartition
+
+Content = tuple[bytes | None, bytes | None]
+
+
+@attrs.define
+class Sent:
+    """One send: what, when, and what came of it."""
+
+    topic: str
+    content: Content
+    invoked_us: int
+    partition: int = -1
+    offset: int = -1
+    answered_us: int = -1
+    error: str | None = None
+
+    @property
+    def is_acknowledged(self) -> bool:
+        return self.answered_us >= 0 and self.error is None
+
+
+@attrs.frozen
+class Judgement:
+    """Counts, and the first examples in words."""
+
+    sent: int
+    acked: int
+    failed: int
+    unanswered: int
+    read: int
+    lost: int
+    duplicated: int
+    reordered: int
+    epoch_bumps: int
+    """How often an idempotent producer had to begin anew; what was under way then may be written twice."""
+    examples: tuple[str, ...]
+    latency_p50_ms: float
+    latency_p99_ms: float
+
+
+class History:
+    """Listens to client facts."""
+
+    level = STATE
+
+    def __init__(self) -> None:
+        self.sends: dict[tuple[str, int], Sent] = {}
+        self.final: dict[TopicPartition, dict[int, Content]] = {}
+        """What a reader of everything found; filled by :meth:`read_from_now_on` and the reads after it."""
+        self.epoch_bumps = 0
+        self._final_reader: str | None = None
+        self._handlers = {
+            facts.SendInvoked: self._invoked,
+            facts.SendAcknowledged: self._acknowledged,
+            facts.SendFailed: self._failed,
+            facts.RecordRead: self._read,
+            facts.ProducerEpochBumped: self._bumped,
+        }
+
+    def on_fact(self, stated: Stated) -> None:
+        handler = self._handlers.get(type(stated.fact))
+        if handler is not None:
+            handler(str(stated.node), stated.time, stated.fact)  # type: ignore[operator]
+
+    def read_from_now_on(self, consumer: str) -> None:
+        """This consumer reads everything from the start: its reads are what is there at the end."""
+        self._final_reader = consumer
+        self.final.clear()
+
+    def _bumped(self, _: str, __: int, ___: facts.ProducerEpochBumped) -> None:
+        self.epoch_bumps += 1
+
+    def _invoked(self, node: str, time: int, fact: facts.SendInvoked) -> None:
+        self.sends[node, fact.send] = Sent(fact.topic, (fact.key, fact.value), time)
+
+    def _acknowledged(self, node: str, time: int, fact: facts.SendAcknowledged) -> None:
+        sent = self.sends[node, fact.send]
+        sent.partition, sent.offset, sent.answered_us = fact.partition, fact.offset, time
+
+    def _failed(self, node: str, time: int, fact: facts.SendFailed) -> None:
+        sent = self.sends[node, fact.send]
+        sent.answered_us, sent.error, sent.partition = time, fact.error, fact.partition
+
+    def _read(self, node: str, _: int, fact: facts.RecordRead) -> None:
+        if node == self._final_reader:
+            tp = TopicPartition(fact.topic, fact.partition)
+            self.final.setdefault(tp, {})[fact.offset] = (fact.key, fact.value)
+
+    # ---------------------------------------------------------------------------- judging
+
+    def judge(self) -> Judgement:
+        acked = [sent for sent in self.sends.values() if sent.is_acknowledged]
+        lost = [sent for sent in acked if sent.offset >= 0 and self._is_lost(sent)]
+        duplicated = self._duplicated()
+        reordered = self._reordered()
+        examples = [_tell("lost", sent) for sent in lost[:3]]
+        examples += [f"duplicated: {text}" for text in duplicated[:3]]
+        examples += [f"reordered: {text}" for text in reordered[:3]]
+        latencies = sorted(sent.answered_us - sent.invoked_us for sent in acked)
+        return Judgement(
+            sent=len(self.sends),
+            acked=len(acked),
+            failed=sum(sent.error is not None for sent in self.sends.values()),
+            unanswered=sum(sent.answered_us < 0 for sent in self.sends.values()),
+            read=sum(map(len, self.final.values())),
+            lost=len(lost),
+            duplicated=len(duplicated),
+            reordered=len(reordered),
+            epoch_bumps=self.epoch_bumps,
+            examples=tuple(examples),
+            latency_p50_ms=_percentile(latencies, 50),
+            latency_p99_ms=_percentile(latencies, 99),
+        )
+
+    def _is_lost(self, sent: Sent) -> bool:
+        found = self.final.get(TopicPartition(sent.topic, sent.partition), {})
+        return found.get(sent.offset) != sent.content
+
+    def _duplicated(self) -> list[str]:
+        """Beyond what was sent: copies of one value in all partitions of a topic."""
+        sent: dict[str, Counter[Content]] = {}
+        for one in self.sends.values():
+            sent.setdefault(one.topic, Counter())[one.content] += 1
+        there: dict[str, Counter[Content]] = {}
+        for tp, records in self.final.items():
+            there.setdefault(tp.topic, Counter()).update(records.values())
+        return [
+            f"{content[1]!r} is {count} times in {topic} and was sent {sent.get(topic, Counter())[content]} times"
+            for topic, counts in there.items()
+            for content, count in counts.items()
+            for _ in range(count - sent.get(topic, Counter())[content])
+        ]
+
+    def _reordered(self) -> list[str]:
+        """Of one producer and partition, acknowledged in another order than sent."""
+        last: dict[tuple[str, str, int], Sent] = {}
+        found = []
+        for (producer, _), sent in self.sends.items():
+            if sent.is_acknowledged and sent.offset >= 0:
+                key = (producer, sent.topic, sent.partition)
+                before = last.get(key)
+                if before is not None and before.offset >= sent.offset:
+                    first, then = before.content[1], sent.content[1]
+                    found.append(f"{then!r} at {sent.offset} was sent after {first!r} at {before.offset}")
+                last[key] = sent
+        return found
+
+
+def _tell(what: str, sent: Sent) -> str:
+    return f"{what}: {sent.content[1]!r}, acknowledged at offset {sent.offset} of {sent.topic}-{sent.partition}"
+
+
+def _percentile(values: list[int], percent: int) -> float:
+    """In milliseconds; 0 without values."""
+    if not values:
+        return 0.0
+    return values[min(len(values) - 1, len(values) * percent // 100)] / 1_000

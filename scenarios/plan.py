@@ -1,0 +1,130 @@
+"""A plan: the shape of a cluster, what is produced, and what goes wrong when; plain data that repeats a run.
+
+Times are absolute, in seconds of virtual time after the cluster is ready, so that leaving an operation out does not
+move the others. Nodes are numbers or roles (``leader:orders-0``), resolved when the operation happens.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from kafsim.protocol.safeguards import ALL_ON, Safeguards
+
+OPERATIONS = {
+    "kill": 1,
+    "stop": 1,
+    "restart": 1,
+    "pause": 1,
+    "resume": 1,
+    "power_failure": 1,
+    "isolate": 1,
+    "rejoin": 1,
+    "slow_disk": 2,
+    "cut": 2,
+    "heal": 2,
+}
+"""How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append."""
+
+
+class PlanError(ValueError):
+    """A plan that cannot be run; the message names what is wrong."""
+
+
+@attrs.frozen(kw_only=True)
+class Topic:
+    """``assignment``: the replicas of each partition; otherwise the controller places them."""
+
+    name: str
+    partitions: int = 1
+    replication_factor: int = 3
+    assignment: tuple[tuple[int, ...], ...] = ()
+    configs: dict[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen(kw_only=True)
+class Load:
+    """An open loop: ``count`` records to a topic, one every ``every_ms``, whether or not earlier ones are answered."""
+
+    topic: str
+    count: int = 20
+    start: float = 0.0
+    every_ms: float = 100.0
+    keys: int = 0
+    """0: without keys; otherwise the number of keys used in turn."""
+    settings: dict[str, object] = attrs.field(factory=dict)
+
+
+@attrs.frozen
+class Operation:
+    """Something done to a node at a time."""
+
+    at: float
+    do: str
+    arguments: tuple[str | int | float, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(map(str, (self.do, *self.arguments)))
+
+
+@attrs.frozen(kw_only=True)
+class Plan:
+    """``until``: when the faults end; then everything is healed and restarted, and the cluster must recover."""
+
+    seed: int = 0
+    brokers: int = 3
+    racks: tuple[str, ...] = ()
+    configs: dict[str, object] = attrs.field(factory=dict)
+    features: dict[str, int] = attrs.field(factory=dict)
+    topics: tuple[Topic, ...] = (Topic(name="orders"),)
+    loads: tuple[Load, ...] = (Load(topic="orders"),)
+    operations: tuple[Operation, ...] = ()
+    until: float = 10.0
+    safeguards: Safeguards = ALL_ON
+
+
+def operation(at: object, do: object, *arguments: object) -> Operation:
+    """Checked: PlanError for an operation that is not known or has other arguments."""
+    if do not in OPERATIONS:
+        raise PlanError(f"unknown operation {do!r}; there are {', '.join(sorted(OPERATIONS))}")
+    if not isinstance(at, (int, float)) or isinstance(at, bool) or at < 0:
+        raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
+    if len(arguments) != OPERATIONS[str(do)]:
+        raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
+    return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
+
+
+def _made(cls: Any, given: Any, where: str) -> Any:
+    """A plan class of a mapping; PlanError names a key that it does not have."""
+    if not isinstance(given, dict):
+        raise PlanError(f"{where} must be a table")
+    known = {field.name for field in attrs.fields(cls)}
+    for key in given:
+        if key not in known:
+            raise PlanError(f"{where} has no {key!r}; there are {', '.join(sorted(known))}")
+    return cls(**given)
+
+
+def from_mapping(given: dict[str, Any]) -> Plan:
+    """A plan read from TOML; PlanError names the first thing that is wrong."""
+    values = dict(given)
+    values["topics"] = tuple(
+        _made(Topic, {**t, "assignment": tuple(map(tuple, t.get("assignment", ())))}, "a topic")
+        for t in values.get("topics", [{"name": "orders"}])
+    )
+    values["loads"] = tuple(_made(Load, load, "a load") for load in values.get("loads", []))
+    values["operations"] = tuple(
+        operation(o.get("at"), o.get("do"), *o.get("arguments", ())) for o in values.get("operations", [])
+    )
+    safeguards = values.get("safeguards", {})
+    if not isinstance(safeguards, dict):
+        raise PlanError("safeguards must be a table of names and true or false")
+    values["safeguards"] = _made(Safeguards, safeguards, "safeguards")
+    values["racks"] = tuple(values.get("racks", ()))
+    plan: Plan = _made(Plan, values, "a plan")
+    names = {topic.name for topic in plan.topics}
+    for load in plan.loads:
+        if load.topic not in names:
+            raise PlanError(f"a load goes to {load.topic!r}, which is not among the topics {', '.join(sorted(names))}")
+    return plan

@@ -1,0 +1,88 @@
+"""Runs a plan: its loads and its operations, each at its time."""
+
+from __future__ import annotations
+
+from kafsim.cluster.cluster import Cluster, ClusterShape, UnknownNode
+from kafsim.cluster.handles import ProducerHandle
+from kafsim.protocol.types import Micros
+from kafsim.scenarios.plan import Load, Operation, Plan
+from kafsim.scenarios.simulation import Options, Run, run_story
+
+
+def run_plan(plan: Plan, **options: object) -> Run:
+    """``options`` are those of :class:`kafsim.scenarios.simulation.Options`."""
+    shape = ClusterShape(brokers=plan.brokers, racks=plan.racks, configs=plan.configs, features=plan.features)
+
+    async def story(cluster: Cluster) -> None:
+        await play(cluster, plan)
+
+    given = Options(seed=plan.seed, shape=shape, safeguards=plan.safeguards, **options)  # type: ignore[arg-type]
+    return run_story(story, given)
+
+
+async def play(cluster: Cluster, plan: Plan) -> None:
+    """Create the topics, then let everything happen at its time; what comes after ``until`` does not."""
+    for topic in plan.topics:
+        placed = dict(enumerate(topic.assignment))
+        await cluster.admin.create_topic(
+            topic.name,
+            partitions=-1 if placed else topic.partitions,
+            replication_factor=-1 if placed else topic.replication_factor,
+            assignment=placed,
+            configs=topic.configs,
+        )
+    begin = cluster.world.clock.now
+    for number, load in enumerate(plan.loads):
+        schedule_load(cluster, begin, number, load)
+    for operation in plan.operations:
+        if operation.at >= plan.until:
+            continue
+        at = begin + round(operation.at * 1_000_000)
+        cluster.world.at(at, lambda o=operation: perform(cluster, o), f"plan: {operation}")  # type: ignore[misc]
+    await cluster.world.advance(Micros(round(plan.until * 1_000_000)))
+
+
+def schedule_load(cluster: Cluster, begin: int, number: int, load: Load) -> None:
+    """Every arrival is an event; what it sends depends on the plan alone."""
+    producer = cluster.producer(load.settings)
+    for index in range(load.count):
+        at = begin + round(load.start * 1_000_000 + index * load.every_ms * 1_000)
+        cluster.world.at(at, lambda i=index: send(producer, number, load, i), "load")  # type: ignore[misc]
+
+
+def send(producer: ProducerHandle, number: int, load: Load, index: int) -> None:
+    key = f"k{index % load.keys}" if load.keys else None
+    producer.send(load.topic, f"{number}:{index}", key=key)
+
+
+def perform(cluster: Cluster, operation: Operation) -> None:
+    """Do it, if it can be done now: a role may have nobody, a node may be down already."""
+    try:
+        _perform(cluster, operation.do, *operation.arguments)
+    except UnknownNode:
+        return
+
+
+def _perform(cluster: Cluster, do: str, who: str | float, other: str | float = 0) -> None:
+    name = str(who)
+    node = cluster.select(name)
+    match do:
+        case "kill" | "pause" | "resume" | "stop":
+            if node.port is not None:
+                getattr(cluster, do)(name)
+        case "power_failure":
+            if node.port is not None:
+                node.power_failure()
+        case "restart":
+            if node.port is None:
+                node.start()
+        case "slow_disk":
+            cluster.slow_disk(name, append_ms=float(other))
+        case "cut":
+            cluster.cut(name, str(other))
+        case "heal":
+            cluster.heal(name, str(other))
+        case "isolate":
+            cluster.isolate(name)
+        case "rejoin":
+            cluster.rejoin(name)

@@ -1,0 +1,208 @@
+"""Runs a story or a plan on a simulated cluster and judges it.
+
+``simulate`` is the front door: it gives a :class:`Run` with the fingerprint, the violations of invariants, the
+judgement of the clients' history and the time each partition was not available.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import attrs
+
+from kafsim.clients.errors import KafkaError
+from kafsim.cluster import fold
+from kafsim.cluster.cluster import Cluster, ClusterShape
+from kafsim.cluster.errors import Stuck
+from kafsim.cluster.invariants import Monitor, Violation
+from kafsim.cluster.trace import Fingerprint
+from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, WireName, World, run
+from kafsim.protocol.safeguards import ALL_ON, Safeguards
+from kafsim.protocol.types import TopicPartition
+from kafsim.scenarios.availability import Availability
+from kafsim.scenarios.history import History, Judgement
+
+Story = Callable[[Cluster], Awaitable[None]]
+RECOVERY_SECONDS = 300.0
+
+
+@attrs.frozen(kw_only=True)
+class Run:
+    """What came of a run. ``ok``: no invariant was violated and the cluster recovered."""
+
+    seed: int
+    fingerprint: str
+    virtual_seconds: float
+    messages: int
+    events: int
+    violations: tuple[Violation, ...]
+    history: Judgement
+    unavailable: dict[str, float]
+    """Seconds without a serving leader, for each partition."""
+    differences: tuple[str, ...]
+    """Between the facts and the cores, at the end."""
+    stuck: str | None = None
+
+    @property
+    def ok(self) -> bool:
+        return not self.violations and not self.differences and self.stuck is None
+
+    @property
+    def verdict(self) -> str:
+        """``ok``, or what is wrong: a violation, ``stuck``, ``lost``, ``duplicated`` or ``reordered``."""
+        if self.violations:
+            return f"violated {self.violations[0].invariant}"
+        if self.differences:
+            return "facts and cores differ"
+        if self.stuck is not None:
+            return "stuck"
+        wrong = [name for name in ("lost", "duplicated", "reordered") if getattr(self.history, name)]
+        return ", ".join(wrong) or "ok"
+
+
+@attrs.define(kw_only=True)
+class Options:
+    """How to run; nothing here but seed, shape and safeguards changes what happens."""
+
+    seed: int = 0
+    shape: ClusterShape = attrs.field(factory=ClusterShape)
+    safeguards: Safeguards = ALL_ON
+    dispatch: Dispatch = "channel"
+    wire: WireName = "codec"
+    listeners: tuple[Listener, ...] = ()
+    recorder: EventListener | None = None
+    settle: bool = True
+    """At the end: heal and restart everything, wait until all replicas are in sync, read everything."""
+
+
+def simulate(
+    story: Story,
+    *,
+    seed: int = 0,
+    brokers: int = 3,
+    configs: Mapping[str, object] | None = None,
+    **options: Any,
+) -> Run:
+    """Run ``async def story(cluster)`` on a cluster that is ready; errors of the story are raised as they are."""
+    shape = ClusterShape(brokers=brokers, configs=dict(configs or {}))
+    return run_story(story, Options(seed=seed, shape=shape, **options))
+
+
+def run_story(story: Story, options: Options) -> Run:
+    monitor, history, available, fingerprint = Monitor(), History(), Availability(), Fingerprint()
+    listeners: tuple[Listener, ...] = (fingerprint, monitor, history, available, *options.listeners)
+    shape = Shape(seed=options.seed, dispatch=options.dispatch, wire=options.wire, safeguards=options.safeguards)
+    world = World(shape, listeners)
+    world.recorder = options.recorder
+    found: dict[str, Any] = {"stuck": None, "differences": []}
+
+    async def play(world: World) -> None:
+        cluster = Cluster(world, options.shape)
+        await cluster.start()
+        await story(cluster)
+        if options.settle:
+            try:
+                await settle(cluster, history)
+            except Stuck as stuck:
+                found["stuck"] = str(stuck)
+        found["differences"] = fold.differences(cluster, monitor.ghosts)
+
+    run(world, play)
+    return Run(
+        seed=options.seed,
+        fingerprint=fingerprint.hexdigest(),
+        virtual_seconds=world.clock.now / 1e6,
+        messages=world.messages,
+        events=world.clock.event,
+        violations=tuple(monitor.violations),
+        history=history.judge(),
+        unavailable=available.finish(world.clock.now),
+        differences=tuple(found["differences"]),
+        stuck=found["stuck"],
+    )
+
+
+# ------------------------------------------------------------------------------ the end of a run
+
+
+async def settle(cluster: Cluster, history: History | None = None) -> None:
+    """Heal, restart, wait for recovery and for every answer, and read all that is there; Stuck when that fails."""
+    heal_all(cluster)
+    while not is_recovered(cluster):
+        heal_all(cluster)  # again when a broker that was asked to stop has ended meanwhile
+        await cluster.until(
+            lambda: is_recovered(cluster) or any(node.port is None for node in cluster.brokers.values()),
+            within=RECOVERY_SECONDS,
+            what="all replicas to be in sync",
+        )
+    if history is not None:
+        sends = history.sends
+        await cluster.until(
+            lambda: all(sent.answered_us >= 0 for sent in sends.values()),
+            within=RECOVERY_SECONDS,
+            what="an answer to every send",
+        )
+        reader = cluster.consumer(auto_offset_reset="earliest")
+        history.read_from_now_on(reader.name)
+        await read_all(cluster, reader)
+
+
+def heal_all(cluster: Cluster) -> None:
+    """Nothing is cut, slow, paused or down any more."""
+    world = cluster.world
+    for source, target in world.network.links():
+        link = world.network.link(source, target)
+        while link.cut:
+            world.heal(source, target)
+        if link.extra_us:
+            world.slow_link(source, target, 0)
+    for node in (cluster.controller, *cluster.brokers.values()):
+        if node.disk.append_us:
+            node.slow_disk(0, 1_000)
+        if node.paused:
+            node.resume()
+        if node.port is None:
+            node.start()
+
+
+def is_recovered(cluster: Cluster) -> bool:
+    """Every broker serves, and every partition has all its replicas in sync behind a leader that knows it."""
+    core = cluster.controller_core
+    if core is None or not core.is_active or not cluster.is_ready():
+        return False
+    for (topic_id, index), state in core.state.partitions.items():
+        if state.leader < 0 or len(state.isr) != len(state.replicas):
+            return False
+        broker = cluster.core(state.leader)
+        replica = None if broker is None else broker.replicas.by_key.get((topic_id, index))
+        if replica is None or replica.leader is None or replica.leader_epoch != state.leader_epoch:
+            return False
+        if replica.log.high_watermark != replica.log.log_end_offset:
+            return False
+    return True
+
+
+async def read_all(cluster: Cluster, reader: Any) -> None:
+    """Every record of every partition, from the start to the end."""
+    core = cluster.controller_core
+    assert core is not None, "the cluster has recovered"
+    partitions = [TopicPartition(core.state.topic_names[topic_id], index) for topic_id, index in core.state.partitions]
+    if not partitions:
+        return
+    ends = await reader.end_offsets(partitions)
+    await reader.assign(partitions)
+    await reader.seek_to_beginning(*partitions)
+    starts = await reader.beginning_offsets(partitions)
+    missing = {tp: ends[tp] - starts[tp] for tp in partitions}
+    while any(count > 0 for count in missing.values()):
+        for record in await reader.getmany(timeout_ms=30_000):
+            missing[TopicPartition(record.topic, record.partition)] -= 1
+
+
+async def outcome(pending: Awaitable[Any]) -> Any:
+    """The answer to a send, or the error it ended with."""
+    try:
+        return await pending
+    except KafkaError as error:
+        return error
