@@ -14,6 +14,7 @@ import attrs
 from kafsim.broker.alter_partition import TIMER as ALTER_PARTITION_TIMER
 from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.apis import fetch, produce
+from kafsim.broker.apis.api_versions import ApiVersionsApi
 from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
 from kafsim.broker.apis.init_producer_id import InitProducerIdApi
@@ -35,6 +36,7 @@ from kafsim.broker.replica_manager import (
     RETENTION_TIMER,
     ReplicaManager,
 )
+from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
@@ -107,7 +109,7 @@ class Broker:
     def _make_apis(self, cluster_id: str) -> dict[type, Handle]:
         ids = ProducerIds(self._forwarding, self.given.address.id, lambda: self.lifecycle.epoch)
         metadata = MetadataApi(self.outbox, self.metadata.state, self.settings, cluster_id, self._auto_create)
-        return {
+        apis: dict[type, Handle] = {
             ProduceRequest: self.produces.handle,
             FetchRequest: self.fetches.handle,
             ListOffsetsRequest: ListOffsetsApi(self.outbox, self.replicas).handle,
@@ -119,6 +121,8 @@ class Broker:
             DeleteTopicsRequest: self._forward,
             IncrementalAlterConfigsRequest: self._forward,
         }
+        apis[ApiVersionsRequest] = ApiVersionsApi(self.outbox, list(apis)).handle
+        return apis
 
     def _make_timers(self) -> dict[TimerKey, Callable[[Micros], None]]:
         return {

@@ -20,7 +20,6 @@ from kafsim.storage.retention import delete_old_segments
 from kafsim.storage.topic_config import log_config
 
 ISR_TIMER, HIGH_WATERMARK_TIMER, RETENTION_TIMER, CHECKPOINT_TIMER = "isr", "high-watermark", "retention", "checkpoint"
-INITIAL_TASK_DELAY = millis(30_000)
 
 
 class Fetches:
@@ -60,10 +59,14 @@ class ReplicaManager:
         self._moved: dict[TopicPartition, int] = {}
 
     def start(self, now: Micros) -> None:
-        """The periodic work begins (Kafka: ``startup`` and the log manager's)."""
+        """Drop logs that are not of this broker any more; the periodic work begins (Kafka: ``startup``)."""
+        for tp, topic_id in self._logs.on_disk().items():
+            state = self._metadata.partitions.get((topic_id, tp.partition))
+            if tp.topic != "__cluster_metadata" and (state is None or self.id not in state.replicas):
+                self._logs.delete(tp)
         self.outbox.set_timer(ISR_TIMER, Micros(now + self.lag_max // 2))
         self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
-        self.outbox.set_timer(RETENTION_TIMER, Micros(now + INITIAL_TASK_DELAY))
+        self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.initial.task.delay.ms"))
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
 
     def _after(self, now: Micros, setting: str) -> Micros:

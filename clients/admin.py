@@ -81,6 +81,7 @@ class Admin:
 
     def run(self, now: Micros) -> None:
         """Ask what can be asked now; give up what has waited too long."""
+        self.metadata.maybe_ask(now)
         wake: int | None = None
         for asked in list(self._asked):
             if asked.under_way:
@@ -102,12 +103,13 @@ class Admin:
 
     def _node(self, now: Micros, asked: Asked) -> int | None:
         if asked.ask.to_leader_of is None:
-            return self.network.least_loaded(self.metadata.nodes(), now)
-        leader = self.metadata.leader(asked.ask.to_leader_of)
-        if leader is None or self.network.ready_at(leader.id) > now:
-            self.metadata.request_update(now)
-            return None
-        return leader.id
+            node = self.network.least_loaded(self.metadata.nodes(), now)
+        else:
+            leader = self.metadata.leader(asked.ask.to_leader_of)
+            node = None if leader is None else leader.id
+            if node is None:
+                self.metadata.request_update(now)
+        return node if node is not None and self.network.is_ready(now, node) else None
 
     def _send(self, now: Micros, node: int, asked: Asked) -> None:
         asked.under_way = True

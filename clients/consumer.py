@@ -13,12 +13,12 @@ from typing import Any
 import attrs
 
 from kafsim.clients import calls
-from kafsim.clients.errors import KafkaError, NoOffsetForPartitionError
+from kafsim.clients.errors import KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
 from kafsim.clients.fetch_session import FetchSessionHandler, PartitionKey
 from kafsim.clients.metadata import TIMER as METADATA_TIMER
 from kafsim.clients.metadata import ClientMetadata
+from kafsim.clients.network import FAR, ClientNetwork, Lost
 from kafsim.clients.network import TIMER as NETWORK_TIMER
-from kafsim.clients.network import ClientNetwork, Lost
 from kafsim.clients.offsets import EARLIEST, LATEST, OffsetFinder
 from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
@@ -43,6 +43,17 @@ class Assigned:
     asking: bool = False
     not_before: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     buffered: deque[calls.ConsumerRecord] = attrs.field(factory=deque)
+
+
+@attrs.define
+class Asking:
+    """A question for offsets that has no answer yet."""
+
+    call: CallId
+    request: calls.Offsets
+    deadline: Micros
+    under_way: bool = False
+    done: bool = False
 
 
 @attrs.define
@@ -76,7 +87,7 @@ class Consumer:
         self._fetching: dict[int, None] = {}
         self._polls: deque[WaitingPoll] = deque()
         self._positions: list[tuple[CallId, TopicPartition]] = []
-        self._finding: list[tuple[CallId, calls.Offsets]] = []
+        self._finding: list[Asking] = []
         self._failed: Exception | None = None
         self._pause = millis(settings["retry.backoff.ms"])
 
@@ -120,7 +131,9 @@ class Consumer:
             case calls.Offsets(partitions, _):
                 for tp in partitions:
                     self.metadata.want(now, tp.topic)
-                self._finding.append((call, request))
+                deadline = Micros(now + millis(self.settings["default.api.timeout.ms"]))
+                self._finding.append(Asking(call, request, deadline))
+                self.outbox.set_timer(("offsets", int(call)), deadline)
             case _:
                 raise AssertionError(f"a consumer is not asked {request}")
         self.run(now)
@@ -145,6 +158,7 @@ class Consumer:
 
     def run(self, now: Micros) -> None:
         """Find positions, fetch, and answer polls."""
+        self.metadata.maybe_ask(now)
         self._answer_polls(now)
         for state in self._assigned.values():
             if state.position is None and not state.asking and state.not_before <= now:
@@ -179,31 +193,42 @@ class Consumer:
         self.outbox.set_timer(RETRY_TIMER, state.not_before)
 
     def _find_offsets(self, now: Micros) -> None:
-        """Questions for offsets by time, end or start."""
-        asked, self._finding = self._finding, []
-        for call, request in asked:
-            self._find_for(now, call, request)
+        """Questions for offsets by time, end or start, until default.api.timeout.ms."""
+        for asking in list(self._finding):
+            if asking.deadline <= now:
+                limit = self.settings["default.api.timeout.ms"]
+                text = f"Failed to get offsets by times in {limit}ms"
+                self._answer_offsets(asking, KafkaTimeoutError(text))
+            elif not asking.under_way:
+                self._find_for(now, asking)
 
-    def _find_for(self, now: Micros, call: CallId, request: calls.Offsets) -> None:
+    def _answer_offsets(self, asking: Asking, answer: object) -> None:
+        asking.done = True
+        self._finding.remove(asking)
+        self.outbox.cancel_timer(("offsets", int(asking.call)))
+        self.outbox.answer_call(asking.call, answer)
+
+    def _find_for(self, now: Micros, asking: Asking) -> None:
+        """Ask every leader; if one cannot be asked now, all of it again a little later."""
         answers: dict[TopicPartition, int] = {}
+        asking.under_way = True
         over = False
 
         def found(tp: TopicPartition, at: Micros, offset: int | None) -> None:
             nonlocal over
-            if over:
+            if over or asking.done:
                 return
             if offset is None:
                 over = True
-                self._finding.append((call, request))
+                asking.under_way = False
                 self.outbox.set_timer(RETRY_TIMER, Micros(at + self._pause))
                 return
             answers[tp] = offset
-            if len(answers) == len(request.partitions):
-                over = True
-                self.outbox.answer_call(call, answers)
+            if len(answers) == len(asking.request.partitions):
+                self._answer_offsets(asking, answers)
 
-        for tp in request.partitions:
-            self._offsets.find(now, tp, request.timestamp, partial(found, tp))
+        for tp in asking.request.partitions:
+            self._offsets.find(now, tp, asking.request.timestamp, partial(found, tp))
 
     # ------------------------------------------------------------------------------- fetching
 
@@ -228,11 +253,10 @@ class Consumer:
         for node, wanted in by_node.items():
             if node in self._fetching or node in holding:
                 continue
-            at = self.network.ready_at(node)
-            if at > now:
-                self.outbox.set_timer(RETRY_TIMER, at)
-            else:
+            if self.network.is_ready(now, node):
                 self._ask(now, node, wanted)
+            elif self.network.wake_at(node) < FAR:
+                self.outbox.set_timer(RETRY_TIMER, self.network.wake_at(node))
 
     def _ask(self, now: Micros, node: int, wanted: dict[PartitionKey, FetchPartition]) -> None:
         parts = self._sessions.setdefault(node, FetchSessionHandler()).build(wanted)

@@ -67,6 +67,7 @@ class ClientMetadata:
         self._wanted = False
         self._failures = 0
         self._not_before = Micros(0)
+        network.on_lost = self.request_update
 
     def nodes(self) -> list[int]:
         return self.brokers or self._bootstrap
@@ -84,7 +85,7 @@ class ClientMetadata:
     def request_update(self, now: Micros) -> None:
         """What is known is out of date."""
         self._wanted = True
-        self._maybe_ask(now)
+        self.maybe_ask(now)
 
     def leader(self, tp: TopicPartition) -> Leader | None:
         leader = self.leaders.get(tp)
@@ -98,16 +99,20 @@ class ClientMetadata:
 
     # ---------------------------------------------------------------------------- asking
 
-    def _maybe_ask(self, now: Micros) -> None:
+    def maybe_ask(self, now: Micros) -> None:
+        """Ask if something is wanted and some broker can be asked; run whenever a connection may have become ready."""
         if self._asking or not self._wanted:
             return
         if now < self._not_before:
             self._outbox.set_timer(TIMER, self._not_before)
             return
+        if not any(self._network.is_checked(node) for node in self.nodes()):
+            self.brokers = []  # rebootstrap (KIP-899, KIP-1102): the brokers known may all be gone
         node = self._network.least_loaded(self.nodes(), now)
         if node is None:
-            soonest = min(self._network.ready_at(node) for node in self.nodes())
-            self._outbox.set_timer(TIMER, soonest)
+            self._outbox.set_timer(TIMER, min(self._network.wake_at(node) for node in self.nodes()))
+            return
+        if not self._network.is_ready(now, node):
             return
         self._asking, self._wanted = True, False
         request = MetadataRequest(
@@ -134,7 +139,7 @@ class ClientMetadata:
             self._not_before = Micros(now + self._backoff.after(0))
         self._outbox.set_timer(TIMER, Micros(now + self._max_age))
         self._on_update(now)
-        self._maybe_ask(now)
+        self.maybe_ask(now)
 
     def _failed(self, now: Micros) -> None:
         self._not_before = Micros(now + self._backoff.after(self._failures))

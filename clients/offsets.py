@@ -28,8 +28,9 @@ class OffsetFinder:
 
     def find(self, now: Micros, tp: TopicPartition, timestamp: int, on_found: OnFound) -> None:
         leader = self._metadata.leader(tp)
-        if leader is None or self._network.ready_at(leader.id) > now:
-            self._metadata.request_update(now)
+        if leader is None or not self._network.is_ready(now, leader.id):
+            if leader is None:
+                self._metadata.request_update(now)
             on_found(now, None)
             return
         asked = ListOffsetsPartition(

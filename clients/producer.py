@@ -19,8 +19,8 @@ from kafsim.clients.errors import KafkaError, KafkaTimeoutError, ProducerClosedE
 from kafsim.clients.idempotence import Idempotence, IdempotenceState
 from kafsim.clients.metadata import TIMER as METADATA_TIMER
 from kafsim.clients.metadata import ClientMetadata, Leader
+from kafsim.clients.network import FAR, ClientNetwork, Lost
 from kafsim.clients.network import TIMER as NETWORK_TIMER
-from kafsim.clients.network import ClientNetwork, Lost
 from kafsim.clients.partitioner import StickyPartitioner, partition_for_key
 from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
@@ -39,7 +39,6 @@ from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros
 
 PRODUCE, INIT_PRODUCER_ID = 0, 22
 SENDER_TIMER, BLOCKED_TIMER = "sender", "blocked"
-FAR = Micros(1 << 62)
 
 
 @attrs.define
@@ -139,7 +138,7 @@ class Producer:
                 f"The message is {bound} bytes when serialized which is larger than {limit}, which is the value of "
                 "the max.request.size configuration."
             )
-            self._fail_send(call, send, -1, KafkaError(errors.RECORD_LIST_TOO_LARGE, text))
+            self._fail_send(call, send, -1, KafkaError(errors.MESSAGE_TOO_LARGE, text))
             return
         partition, sticky = self._partition(send)
         tp = TopicPartition(send.topic, partition)
@@ -216,6 +215,7 @@ class Producer:
 
     def run(self, now: Micros) -> None:
         """Once through the sender's loop."""
+        self.metadata.maybe_ask(now)
         if self.idempotence is not None and not self._has_producer_id(now):
             return
         self._expire(now)
@@ -242,8 +242,10 @@ class Producer:
     def _ask_for_id(self, now: Micros, idempotence: Idempotence) -> None:
         node = self.network.least_loaded(self.metadata.nodes(), now) if now >= self._ask_id_at else None
         if node is None:
-            soonest = min(self.network.ready_at(node) for node in self.metadata.nodes())
-            self.outbox.set_timer(SENDER_TIMER, Micros(max(soonest, self._ask_id_at)))
+            soonest = min(self.network.wake_at(node) for node in self.metadata.nodes())
+            self.outbox.set_timer(SENDER_TIMER, Micros(max(soonest if soonest < FAR else 0, self._ask_id_at)))
+            return
+        if not self.network.is_ready(now, node):
             return
         idempotence.state = IdempotenceState.INITIALIZING
         request = InitProducerIdRequest(transactional_id=None, transaction_timeout_ms=0x7FFF_FFFF)
@@ -273,9 +275,10 @@ class Producer:
                 continue
             self._note_leader(batch, leader)
             at = self._ready_at(batch, is_last=len(queue) == 1)
-            can = self.network.ready_at(leader.id)
-            if at > now or can > now:
-                wake = min(wake, max(at, can))
+            if at > now:
+                wake = min(wake, at)
+            elif not self.network.is_ready(now, leader.id):
+                wake = min(wake, self.network.wake_at(leader.id))
             elif self.network.in_flight(leader.id) < self.settings["max.in.flight.requests.per.connection"]:
                 ready[leader.id] = None
         for node in ready:

@@ -73,6 +73,8 @@ class Cluster:
                 Address(name, "broker", id_),
                 lambda given, rack=rack: Broker(given, settings, address, CLUSTER_ID, rack),  # type: ignore[misc]
             )
+        self.bootstrap = list(self.brokers)
+        """What clients made from now on have as bootstrap.servers."""
         self._clients: dict[str, int] = {}
         self._admin: AdminHandle | None = None
 
@@ -124,7 +126,7 @@ class Cluster:
     def _client(self, role: str, make: Callable[..., Any], settings: dict[str, Any]) -> Node:
         number = self._clients.get(role, 0) + 1
         self._clients[role] = number
-        bootstrap = list(self.brokers)
+        bootstrap = list(self.bootstrap)
         node = self.world.add(Address(self.name, role, number), lambda given: make(given, settings, bootstrap))
         node.start()
         return node

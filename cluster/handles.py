@@ -164,6 +164,12 @@ class ConsumerHandle(Handle):
     ) -> dict[TopicPartition, int]:
         return await self._offsets(partitions, -2)
 
+    async def offsets_for_time(
+        self, partitions: Iterable[TopicPartition | tuple[str, int] | str], timestamp_ms: int
+    ) -> dict[TopicPartition, int]:
+        """The first record not before a time; -1 where there is none."""
+        return await self._offsets(partitions, timestamp_ms)
+
     async def _offsets(
         self, partitions: Iterable[TopicPartition | tuple[str, int] | str], timestamp: int
     ) -> dict[TopicPartition, int]:

@@ -109,6 +109,8 @@ class LogDirectory:
         if log is not None:
             return log
         directory = str(tp)
+        if self._topic_id(directory) not in (uuid.ZERO_UUID, topic_id):
+            self.delete(tp)  # of a topic that had this name before
         is_new = self._files.get(f"{directory}/{PARTITION_METADATA}") is None
         if is_new:
             text = f"version: 0\ntopic_id: {uuid.to_text(topic_id)}"

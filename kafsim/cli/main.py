@@ -18,6 +18,7 @@ app = App(
 app.command("kafsim.cli.run:run")
 app.command("kafsim.cli.scenarios:scenarios")
 app.command("kafsim.cli.why:why")
+app.command("kafsim.cli.compare:compare")
 app.command("kafsim.cli.dump_log:dump_log")
 
 

@@ -1,0 +1,82 @@
+"""Recorded histories of a real Apache Kafka 4.3, replayed and compared."""
+
+import copy
+from pathlib import Path
+
+import pytest
+
+from kafsim.scenarios import recorded
+
+HISTORIES = Path(__file__).parents[1] / "data" / "histories"
+AGREE = [
+    "auto_create_off",
+    "auto_create_on",
+    "auto_rebalance",
+    "broker_states",
+    "controlled_shutdown_of_last_isr_elr1",
+    "create_topic_errors",
+    "delivery_timeout",
+    "elr_member_returns_first_after_sigkill",
+    "follower_killed",
+    "follower_killed_rf2",
+    "follower_lag",
+    "follower_lag_two_followers",
+    "idempotent_over_failover",
+    "last_replica_killed_elr0_last_returns_last",
+    "last_replica_killed_elr1_last_returns_first",
+    "last_replica_killed_elr1_last_returns_last",
+    "last_replica_terminated_elr1_last_returns_last",
+    "leader_killed",
+    "message_too_large",
+    "min_isr_raised",
+    "not_idempotent_over_pause",
+    "retention_by_size",
+    "retention_by_time",
+    "retention_by_time_old_timestamps",
+    "timestamps",
+    "topic_deleted_all_up",
+    "topic_deleted_with_broker_down",
+    "two_of_three_killed_elr0",
+    "two_of_three_killed_elr1",
+    "unclean_election_by_config_elr0",
+    "unclean_election_by_config_elr1",
+    "unclean_election_enabled_late_interval",
+    "zombie_leader_30s",
+    "zombie_leader_acks1",
+]
+
+
+@pytest.mark.parametrize("name", AGREE)
+def test_agrees_with_kafka(name: str) -> None:
+    comparison = recorded.compare(recorded.read(HISTORIES / f"{name}.json"))
+    assert comparison.unsupported is None
+    assert comparison.differences == []
+    assert comparison.checked > 0
+
+
+@pytest.mark.parametrize("path", sorted(HISTORIES.glob("*.json")), ids=lambda path: path.stem)
+def test_what_is_built_agrees_and_what_is_not_is_named(path: Path) -> None:
+    comparison = recorded.compare(recorded.read(path))
+    assert comparison.differences == []
+    assert comparison.unsupported is not None or path.stem in AGREE
+
+
+@pytest.mark.parametrize("seed", range(1, 6))
+def test_what_agrees_does_not_hang_on_the_seed(seed: int) -> None:
+    for name in ("leader_killed", "broker_states", "idempotent_over_failover", "zombie_leader_acks1"):
+        assert recorded.compare(recorded.read(HISTORIES / f"{name}.json"), seed=seed).differences == [], name
+
+
+def test_a_wrong_expectation_is_found() -> None:
+    history = copy.deepcopy(recorded.read(HISTORIES / "leader_killed.json"))
+    looks = [step for step in history["steps"] if step.get("expect") == "partition"]
+    looks[-1]["leader_epoch"] += 1
+    differences = recorded.compare(history).differences
+    assert [difference.field for difference in differences] == ["leader_epoch"]
+
+
+def test_a_missing_record_is_found() -> None:
+    history = copy.deepcopy(recorded.read(HISTORIES / "leader_killed.json"))
+    looks = [step for step in history["steps"] if step.get("expect") == "log"]
+    looks[-1]["records"] = looks[-1]["records"][:-1]
+    assert [difference.field for difference in recorded.compare(history).differences] == ["records"]
