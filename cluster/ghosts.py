@@ -78,6 +78,8 @@ class GhostPartition:
     logs: dict[str, GhostLog] = attrs.field(factory=dict)
     committed: list[GhostBatch] = attrs.field(factory=list)
     true_high_watermark: int = 0
+    committed_in: dict[GhostBatch, int] = attrs.field(factory=dict)
+    """The leader epoch in which a batch was committed or acknowledged first."""
     acknowledged: list[GhostBatch] = attrs.field(factory=list)
     """By acks=all."""
     leaders: dict[int, str] = attrs.field(factory=dict)
@@ -156,7 +158,10 @@ class Ghosts:
         log.high_watermark = fact.to
         if fact.leads and fact.to > partition.true_high_watermark:
             known = partition.committed[-1].last + 1 if partition.committed else 0
-            partition.committed += [b for b in log.from_offset(known) if b.last < fact.to]
+            new = [b for b in log.from_offset(known) if b.last < fact.to]
+            partition.committed += new
+            for batch in new:
+                partition.committed_in.setdefault(batch, partition.leading.get(node, 0))
             partition.true_high_watermark = fact.to
 
     def _acknowledged(self, node: str, fact: bf.RecordsAcknowledged) -> None:
@@ -165,6 +170,7 @@ class Ghosts:
             for batch in partition.log(node).from_offset(fact.base_offset):
                 if batch.base == fact.base_offset:
                     partition.acknowledged.append(batch)
+                    partition.committed_in.setdefault(batch, fact.leader_epoch)
                 break
 
     def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:

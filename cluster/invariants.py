@@ -43,7 +43,8 @@ class InvariantViolated(AssertionError):
 def leader_completeness(ghosts: Ghosts, node: str, fact: bf.BecameLeader | bf.BrokerStateChanged) -> Wrong:
     """A leader that was elected cleanly and serves has everything that was ever committed [V1].
 
-    A broker that starts again may believe for a moment that it still leads; nobody can reach it before it runs.
+    A broker that starts again may believe for a moment that it still leads; nobody can reach it before it runs. One that
+    was paused may learn late that it was elected; what was committed in later epochs it need not have.
     """
     for name, partition in _led(ghosts, node, fact):
         missing = _missing(partition, node, partition.committed)
@@ -72,8 +73,8 @@ def _led(ghosts: Ghosts, node: str, fact: bf.BecameLeader | bf.BrokerStateChange
 
 
 def _missing(partition: GhostPartition, node: str, batches: list[GhostBatch]) -> GhostBatch | None:
-    log = partition.log(node)
-    return next((batch for batch in reversed(batches) if not log.holds(batch)), None)
+    log, epoch, committed_in = partition.log(node), partition.leading[node], partition.committed_in
+    return next((b for b in reversed(batches) if committed_in[b] <= epoch and not log.holds(b)), None)
 
 
 def acked_on_min_isr(ghosts: Ghosts, _: str, fact: bf.RecordsAcknowledged) -> Wrong:

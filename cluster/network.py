@@ -170,7 +170,6 @@ class Connection:
         if self.is_closed_by(port):
             return self._drop(pipe, packet, "the receiver has closed the connection")
         if packet is RESET:
-            port.connections.pop(self.id, None)
             return port.take(DISCONNECT, self.id)
         if self.world.heard >= CHATTER:
             what, peer = self.world.wire.name_of(packet), str(pipe.source.address)

@@ -77,6 +77,8 @@ class Port:
     def _process(self, kind: int, a: Any, b: Any) -> None:
         if not self.alive or (kind == MESSAGE and a.is_closed_by(self)):
             return
+        if kind == DISCONNECT and self.connections.pop(a, None) is None:
+            return  # closed here while the news waited
         world, outbox = self.world, self.outbox
         outbox.event, outbox.heard = self._clock.event, world.heard
         if world.recorder is not None:

@@ -21,6 +21,23 @@ WITHIN = Micros(120_000_000)
 """How long a wait lasts at most unless it is told otherwise."""
 
 
+def _unwrapped(result: outcome.Outcome[Any]) -> Any:
+    """Unlike ``unwrap``, as often as one likes: an answer may be awaited again."""
+    if isinstance(result, outcome.Value):
+        return result.value
+    raise _error(result)
+
+
+def _copy(result: outcome.Outcome[Any]) -> outcome.Outcome[Any]:
+    """For trio, which uses an outcome up."""
+    return outcome.Value(result.value) if isinstance(result, outcome.Value) else outcome.Error(_error(result))
+
+
+def _error(result: outcome.Outcome[Any]) -> BaseException:
+    assert isinstance(result, outcome.Error), "a result is a value or an error"
+    return result.error
+
+
 class Parking:
     """One task that waits for one thing, named by ``what``."""
 
@@ -38,7 +55,7 @@ class Parking:
         """The value that :meth:`wake` is given; Stuck past the deadline (None: no deadline)."""
         if self._result is not None:
             await trio.lowlevel.checkpoint()
-            return self._result.unwrap()
+            return _unwrapped(self._result)
         clock = self._world.clock
         if within is not None:
             clock.push(clock.now + within, 0, self._expire, clock.now)
@@ -60,7 +77,7 @@ class Parking:
             return False
         task, self._task = self._task, None
         self._world.clock.waiters -= 1
-        trio.lowlevel.reschedule(task, result)
+        trio.lowlevel.reschedule(task, _copy(result))
         return True
 
     def _expire(self, since: Micros) -> bool:

@@ -86,6 +86,9 @@ class Settings:
     def __init__(self, *settings: Setting) -> None:
         self.by_name = {setting.name: setting for setting in settings}
 
+    def names(self) -> list[str]:
+        return list(self.by_name)
+
     def __contains__(self, name: object) -> bool:
         return name in self.by_name
 

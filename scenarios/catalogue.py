@@ -3,17 +3,28 @@
 from __future__ import annotations
 
 import importlib
-from types import ModuleType
 
-NAMES = ("ping",)
+from kafsim.scenarios.scenario import Scenario
+
+NAMES = (
+    "leader-killed",
+    "follower-lost",
+    "leader-killed-acks1",
+    "idempotence-off",
+    "min-isr-refused",
+    "zombie-leader",
+)
 
 
-def module(name: str) -> ModuleType:
-    """The module of a scenario; KeyError when there is none of that name."""
+def scenario(name: str) -> Scenario:
+    """KeyError when there is none of that name."""
     if name not in NAMES:
         raise KeyError(name)
-    return importlib.import_module(f"kafsim.scenarios.{name.replace('-', '_')}")
+    found: Scenario = importlib.import_module(f"kafsim.scenarios.{name.replace('-', '_')}").SCENARIO
+    return found
 
 
 def summaries() -> dict[str, str]:
-    return {name: module(name).SUMMARY for name in NAMES}
+    """With ``ping``, which needs no cluster."""
+    ping: str = importlib.import_module("kafsim.scenarios.ping").SUMMARY
+    return {**{name: scenario(name).summary for name in NAMES}, "ping": ping}

@@ -152,7 +152,7 @@ class History:
         last: dict[tuple[str, str, int], Sent] = {}
         found = []
         for (producer, _), sent in self.sends.items():
-            if sent.is_acknowledged and sent.offset >= 0:
+            if sent.is_acknowledged and sent.offset >= 0 and not self._is_lost(sent):
                 key = (producer, sent.topic, sent.partition)
                 before = last.get(key)
                 if before is not None and before.offset >= sent.offset:

@@ -1,12 +1,58 @@
-"""Tells a run line by line while it goes on: time, node, fact, and the reason of a decision."""
+"""Tells a run line by line while it goes on: time, node, what happened, and the reason of a decision.
+
+After each change of a partition's leader or ISR one line shows the replicas: log end and high watermark of each.
+"""
 
 from __future__ import annotations
 
 import sys
-from typing import TextIO
+from collections.abc import Callable
+from typing import Any, TextIO
 
+from kafsim.cluster.ghosts import Ghosts
 from kafsim.cluster.world import Stated
-from kafsim.protocol.facts.fact import STATE, describe, reason
+from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import client as clf
+from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import log as lf
+from kafsim.protocol.facts import world as wf
+from kafsim.protocol.facts.fact import DECISION, STATE, describe, level_of, reason
+
+_LINES: dict[type, Callable[[Any], str]] = {
+    wf.NodeKilled: lambda _: "is killed",
+    wf.NodeStopped: lambda _: "has ended",
+    wf.PowerFailed: lambda f: f"loses power, and {f.lost_bytes} bytes that were not flushed",
+    wf.NodePaused: lambda _: "is paused",
+    wf.NodeResumed: lambda f: f"goes on, {f.waiting} inputs were waiting",
+    wf.LinkCut: lambda f: f"the link {f.source} -> {f.target} is cut",
+    wf.LinkHealed: lambda f: f"the link {f.source} -> {f.target} is healed, {f.held} messages were held",
+    cf.BrokerRegistered: lambda f: f"registers broker {f.broker} with broker epoch {f.epoch}",
+    cf.BrokerFenced: lambda f: f"fences broker {f.broker}",
+    cf.BrokerUnfenced: lambda f: f"unfences broker {f.broker}",
+    cf.LeaderElected: lambda f: (
+        f"{f.topic}-{f.partition}: broker {f.leader} is elected in leader epoch {f.leader_epoch}"
+        if f.leader >= 0
+        else f"{f.topic}-{f.partition} has no leader (leader epoch {f.leader_epoch})"
+    ),
+    cf.IsrChanged: lambda f: f"{f.topic}-{f.partition}: ISR {_ids(f.isr)} (was {_ids(f.was)})",
+    bf.BecameLeader: lambda f: f"leads {f.log} from offset {f.epoch_start} in leader epoch {f.leader_epoch}",
+    bf.BecameFollower: lambda f: f"follows broker {f.leader} in {f.log}, leader epoch {f.leader_epoch}",
+    bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
+    bf.ProduceRefused: lambda f: f"refuses a produce request to {f.log} with {f.error}",
+    bf.TruncationDecided: lambda f: f"truncates {f.log} to offset {f.to}",
+    lf.DuplicateFound: lambda f: f"{f.log}: a batch at offset {f.base_offset} was written already, answers it again",
+    clf.BatchRetried: lambda f: f"sends {_records(f.records)} to {f.topic}-{f.partition} again",
+    clf.BatchGivenUp: lambda f: f"gives up {_records(f.records)} to {f.topic}-{f.partition}",
+    clf.ProducerIdTaken: lambda f: f"has producer id {f.producer_id}, epoch {f.producer_epoch}",
+}
+
+
+def _ids(ids: tuple[int, ...]) -> str:
+    return "[" + ", ".join(map(str, ids)) + "]"
+
+
+def _records(count: int) -> str:
+    return f"{count} record{'s' * (count != 1)}"
 
 
 class Narrator:
@@ -14,8 +60,39 @@ class Narrator:
 
     def __init__(self, out: TextIO | None = None) -> None:
         self._out = out or sys.stdout
+        self._ghosts = Ghosts()
+        self._acked = 0
+        self._shown: dict[str, tuple[int, int, tuple[int, ...]]] = {}
 
     def on_fact(self, stated: Stated) -> None:
-        why = reason(stated.fact)
-        line = f"{stated.time / 1e6:11.6f}  {stated.node!s:12}  {describe(stated.fact)}"
-        self._out.write(line + (f"\n{'':27}because {why}" if why else "") + "\n")
+        self._ghosts.take(stated)
+        fact = stated.fact
+        if isinstance(fact, clf.SendAcknowledged):
+            self._acked += 1
+            return
+        line = _LINES.get(type(fact))
+        if line is not None or level_of[type(fact)] == DECISION:
+            self._tell(stated.time, str(stated.node), line(fact) if line else describe(fact), reason(fact))
+        if isinstance(fact, cf.PartitionRegistered):
+            self._show(stated.time, fact)
+
+    def _tell(self, time: int, node: str, what: str, why: str | None) -> None:
+        self._out.write(f"{time / 1e6:11.6f}  {node:14}  {what}\n")
+        if why:
+            self._out.write(f"{'':29}because {why}\n")
+
+    def _show(self, time: int, fact: cf.PartitionRegistered) -> None:
+        name = f"{fact.topic}-{fact.partition}"
+        now = (fact.leader, fact.leader_epoch, fact.isr)
+        if self._shown.get(name) == now or fact.topic.startswith("__"):
+            return
+        self._shown[name] = now
+        logs = self._ghosts.of(name).logs
+        ends = []
+        for replica in fact.replicas:
+            log = logs.get(f"broker-{replica}")
+            ends.append(f"{replica}: " + ("-" if log is None else f"end {log.end} hw {log.high_watermark}"))
+        leader = "none" if fact.leader < 0 else str(fact.leader)
+        elr = f" ELR {_ids(fact.elr)}" if fact.elr else ""
+        head = f"leader {leader} epoch {fact.leader_epoch} ISR {_ids(fact.isr)}{elr}"
+        self._tell(time, name, " | ".join([head, *ends, f"acked {self._acked}"]), None)

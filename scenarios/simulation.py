@@ -89,13 +89,49 @@ def simulate(
     return run_story(story, Options(seed=seed, shape=shape, **options))
 
 
+class _Oracles:
+    """What listens to every run, and the Run they make together."""
+
+    def __init__(self, options: Options) -> None:
+        self.options = options
+        self.monitor, self.history, self.available, self.fingerprint = (
+            Monitor(),
+            History(),
+            Availability(),
+            Fingerprint(),
+        )
+        listeners: tuple[Listener, ...] = (
+            self.fingerprint,
+            self.monitor,
+            self.history,
+            self.available,
+            *options.listeners,
+        )
+        shape = Shape(seed=options.seed, dispatch=options.dispatch, wire=options.wire, safeguards=options.safeguards)
+        self.world = World(shape, listeners)
+        self.world.recorder = options.recorder
+        self.stuck: str | None = None
+        self.differences: list[str] = []
+
+    def result(self) -> Run:
+        world = self.world
+        return Run(
+            seed=self.options.seed,
+            fingerprint=self.fingerprint.hexdigest(),
+            virtual_seconds=world.clock.now / 1e6,
+            messages=world.messages,
+            events=world.clock.event,
+            violations=tuple(self.monitor.violations),
+            history=self.history.judge(),
+            unavailable=self.available.finish(world.clock.now),
+            differences=tuple(self.differences),
+            stuck=self.stuck,
+        )
+
+
 def run_story(story: Story, options: Options) -> Run:
-    monitor, history, available, fingerprint = Monitor(), History(), Availability(), Fingerprint()
-    listeners: tuple[Listener, ...] = (fingerprint, monitor, history, available, *options.listeners)
-    shape = Shape(seed=options.seed, dispatch=options.dispatch, wire=options.wire, safeguards=options.safeguards)
-    world = World(shape, listeners)
-    world.recorder = options.recorder
-    found: dict[str, Any] = {"stuck": None, "differences": []}
+    """As :func:`simulate`, with everything in one object."""
+    oracles = _Oracles(options)
 
     async def play(world: World) -> None:
         cluster = Cluster(world, options.shape)
@@ -103,24 +139,20 @@ def run_story(story: Story, options: Options) -> Run:
         await story(cluster)
         if options.settle:
             try:
-                await settle(cluster, history)
+                await settle(cluster, oracles.history)
             except Stuck as stuck:
-                found["stuck"] = str(stuck)
-        found["differences"] = fold.differences(cluster, monitor.ghosts)
+                oracles.stuck = str(stuck)
+        oracles.differences = fold.differences(cluster, oracles.monitor.ghosts)
 
-    run(world, play)
-    return Run(
-        seed=options.seed,
-        fingerprint=fingerprint.hexdigest(),
-        virtual_seconds=world.clock.now / 1e6,
-        messages=world.messages,
-        events=world.clock.event,
-        violations=tuple(monitor.violations),
-        history=history.judge(),
-        unavailable=available.finish(world.clock.now),
-        differences=tuple(found["differences"]),
-        stuck=found["stuck"],
-    )
+    run(oracles.world, play)
+    return oracles.result()
+
+
+def run_world_story(story: Callable[[World], Awaitable[None]], options: Options) -> Run:
+    """A story of a world without a cluster."""
+    oracles = _Oracles(options)
+    run(oracles.world, story)
+    return oracles.result()
 
 
 # ------------------------------------------------------------------------------ the end of a run

@@ -19,6 +19,9 @@ app.command("kafsim.cli.run:run")
 app.command("kafsim.cli.scenarios:scenarios")
 app.command("kafsim.cli.why:why")
 app.command("kafsim.cli.compare:compare")
+app.command("kafsim.cli.inspect:describe")
+app.command("kafsim.cli.inspect:log")
+app.command("kafsim.cli.inspect:check")
 app.command("kafsim.cli.dump_log:dump_log")
 
 

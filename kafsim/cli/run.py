@@ -1,21 +1,34 @@
-"""``kafsim run``: run a scenario and tell it."""
+"""``kafsim run``: run a scenario, a plan or a story, and tell it."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import shlex
+import sys
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from cyclopts import Parameter
 
-from kafsim.cli.errors import EXPECTED, UsageError, unknown
+from kafsim.cli.errors import EXPECTED, VIOLATION, UsageError
+
+if TYPE_CHECKING:
+    from kafsim.cli.runnable import Runnable
+    from kafsim.scenarios.simulation import Run
 
 
 def run(
     name: str,
     /,
     *,
-    seed: int = 0,
+    source: Annotated[str | None, Parameter("--input")] = None,
+    key_separator: str | None = None,
+    seed: int | None = None,
+    brokers: int | None = None,
+    settings: Annotated[list[str] | None, Parameter("--set", negative="")] = None,
+    kill: Annotated[list[str] | None, Parameter("--kill", negative="")] = None,
+    cut: Annotated[list[str] | None, Parameter("--cut", negative="")] = None,
     dispatch: Literal["channel", "direct"] = "channel",
     wire: Literal["codec", "share"] = "codec",
     trace: Path | None = None,
@@ -24,61 +37,137 @@ def run(
 ) -> int:
     """Run a scenario and tell what happens, with the reason for each decision.
 
+    Exit code 0 when it ends as expected, 1 on a violation or another verdict, 2 on wrong use.
+
     Parameters
     ----------
     name
-        A name from `kafsim scenarios`.
+        A name from `kafsim scenarios`, a plan in TOML, or a Python file with `async def story(cluster)`.
+    source
+        A text file, or - for standard input: each line is a record.
+    key_separator
+        What divides key and value in a line; without it records have no key.
     seed
-        The same seed gives the same run, bit for bit.
+        The same seed gives the same run, bit for bit. Default 0, or the seed of the plan.
+    brokers
+        How many brokers; default 3.
+    settings
+        A setting in Kafka's name, as in acks=1 or topic.min.insync.replicas=2; may be given again.
+    kill
+        Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again.
+    cut
+        Cut two nodes off from each other for a time, as in 1,2@2..4; may be given again.
     dispatch
         How inputs reach the nodes; the run is the same.
     wire
         How messages travel: as bytes, or as shared instances; the run is the same.
     trace
-        Write the run to this file, for `kafsim why`.
+        Write the run to this file, for `kafsim why`, `describe`, `log` and `check`.
     as_json
         Print one object instead of a narration.
     quiet
         Print only the summary.
     """
-    from kafsim.cluster.trace import Fingerprint, TraceWriter  # noqa: PLC0415
-    from kafsim.cluster.world import Shape, World  # noqa: PLC0415
-    from kafsim.cluster.world import run as run_world  # noqa: PLC0415
-    from kafsim.scenarios import catalogue  # noqa: PLC0415
-    from kafsim.scenarios.narrator import Narrator  # noqa: PLC0415
+    from kafsim.cli import runnable  # noqa: PLC0415
+    from kafsim.cluster.world import Stated  # noqa: F401, PLC0415  # loads what is stated before a trace is opened
 
-    try:
-        story = catalogue.module(name)
-    except KeyError:
-        raise unknown("scenario", name, catalogue.NAMES) from None
-    world = World(Shape(seed=seed, dispatch=dispatch, wire=wire))
-    fingerprint = Fingerprint()
-    world.listen(fingerprint)
-    if not quiet and not as_json:
-        world.listen(Narrator())
-    if trace is None:
-        run_world(world, story.play)
-    else:
-        try:
-            file = trace.open("wb")
-        except OSError as error:
-            raise UsageError(f"cannot write {trace}: {error.strerror}") from None
-        with file:
-            writer = TraceWriter(file, {"scenario": name, "seed": seed})
-            world.listen(writer)
-            world.recorder = writer
-            run_world(world, story.play)
-    about = {
-        "scenario": name,
-        "seed": seed,
-        "fingerprint": fingerprint.hexdigest(),
-        "virtual_seconds": world.clock.now / 1e6,
-        "messages": world.messages,
-    }
+    if brokers is not None and not 1 <= brokers <= 100:
+        raise UsageError(f"--brokers must be from 1 to 100, not {brokers}")
+    asked = runnable.Asked(
+        source=source,
+        key_separator=key_separator,
+        seed=seed,
+        brokers=brokers,
+        settings=tuple(settings or ()),
+        kills=tuple(kill or ()),
+        cuts=tuple(cut or ()),
+    )
+    found = runnable.find(name, asked)
+    done = _run(found, dispatch, wire, trace, narrate=not quiet and not as_json)
+    about = summary(found, done)
     if as_json:
         print(json.dumps(about))
     else:
-        print(f"{about['virtual_seconds']:g} s of virtual time, {world.messages} messages")
-        print(f"fingerprint {about['fingerprint']}")
-        print(f"repeat with: kafsim run {name} --seed {seed}")
-    return EXPECTED
+        _print(about, done, shlex.join(["kafsim", "run", *_repeat(name, found.seed, asked)]))
+    return EXPECTED if about["verdict"] == found.expected else VIOLATION
+
+
+def _run(found: Runnable, dispatch: Any, wire: Any, trace: Path | None, *, narrate: bool) -> Run:
+    from kafsim.cluster.trace import TraceWriter  # noqa: PLC0415
+    from kafsim.scenarios.narrator import Narrator  # noqa: PLC0415
+
+    listeners: list[Any] = [Narrator(sys.stdout)] if narrate else []
+    with contextlib.ExitStack() as stack:
+        writer = None
+        if trace is not None:
+            try:
+                file = stack.enter_context(trace.open("wb"))
+            except OSError as error:
+                raise UsageError(f"cannot write {trace}: {error.strerror}") from None
+            writer = TraceWriter(file, {"scenario": found.name, "seed": found.seed})
+            listeners.append(writer)
+        return found.run(dispatch=dispatch, wire=wire, listeners=tuple(listeners), recorder=writer)
+
+
+def summary(found: Runnable, done: Run) -> dict[str, Any]:
+    """What ``--json`` prints."""
+    seen = done.history
+    return {
+        "scenario": found.name,
+        "seed": done.seed,
+        "fingerprint": done.fingerprint,
+        "virtual_seconds": done.virtual_seconds,
+        "messages": done.messages,
+        "expected": found.expected,
+        "verdict": done.verdict,
+        "sent": seen.sent,
+        "acked": seen.acked,
+        "failed": seen.failed,
+        "read": seen.read,
+        "lost": seen.lost,
+        "duplicated": seen.duplicated,
+        "reordered": seen.reordered,
+        "unavailable_seconds": done.unavailable,
+        "latency_p50_ms": seen.latency_p50_ms,
+        "latency_p99_ms": seen.latency_p99_ms,
+        "examples": list(seen.examples),
+        "violations": [str(violation) for violation in done.violations],
+    }
+
+
+def _print(about: dict[str, Any], done: Run, repeat: str) -> None:
+    as_expected = "as expected" if about["verdict"] == about["expected"] else f"expected: {about['expected']}"
+    print(f"\nverdict      {about['verdict']} ({as_expected})")
+    print(
+        f"records      sent {about['sent']}, acked {about['acked']}, failed {about['failed']}, "
+        f"read at the end {about['read']}"
+    )
+    print(f"             lost {about['lost']}, duplicated {about['duplicated']}, reordered {about['reordered']}")
+    for example in about["examples"]:
+        print(f"             {example}")
+    for violation in about["violations"][:5]:
+        print(f"violation    {violation}")
+    for difference in done.differences[:5]:
+        print(f"difference   {difference}")
+    if done.stuck:
+        print(f"stuck        {done.stuck}")
+    for partition, seconds in about["unavailable_seconds"].items():
+        print(f"unavailable  {partition}: {seconds:.3f} s")
+    print(f"latency      p50 {about['latency_p50_ms']:.2f} ms, p99 {about['latency_p99_ms']:.2f} ms")
+    print(f"virtual time {about['virtual_seconds']:g} s, {about['messages']} messages, seed {about['seed']}")
+    print(f"fingerprint  {about['fingerprint']}")
+    print(f"repeat with: {repeat}")
+
+
+def _repeat(name: str, seed: int, asked: Any) -> list[str]:
+    words = [name, "--seed", str(seed)]
+    if asked.source is not None:
+        words += ["--input", asked.source]
+    if asked.key_separator is not None:
+        words += ["--key-separator", asked.key_separator]
+    if asked.brokers is not None:
+        words += ["--brokers", str(asked.brokers)]
+    for option, values in (("--set", asked.settings), ("--kill", asked.kills), ("--cut", asked.cuts)):
+        for value in values:
+            words += [option, value]
+    return words

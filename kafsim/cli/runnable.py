@@ -1,0 +1,158 @@
+"""What ``kafsim run`` can run: a scenario by name, a plan in TOML, a story in Python."""
+
+from __future__ import annotations
+
+import runpy
+import tomllib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import attrs
+
+from kafsim.cli import inputs
+from kafsim.cli.errors import UsageError, unknown
+from kafsim.clients.errors import KafkaError
+from kafsim.cluster.cluster import Cluster, ClusterShape
+from kafsim.cluster.world import World
+from kafsim.scenarios import catalogue, ping, planned
+from kafsim.scenarios.plan import PlanError, from_mapping
+from kafsim.scenarios.scenario import Given, schedule
+from kafsim.scenarios.simulation import Options, Run, run_story, run_world_story
+
+
+@attrs.frozen(kw_only=True)
+class Asked:
+    """The options as they were typed."""
+
+    source: str | None = None
+    key_separator: str | None = None
+    seed: int | None = None
+    brokers: int | None = None
+    settings: tuple[str, ...] = ()
+    kills: tuple[str, ...] = ()
+    cuts: tuple[str, ...] = ()
+
+
+@attrs.frozen(kw_only=True)
+class Runnable:
+    """``run`` takes the rest of :class:`kafsim.scenarios.simulation.Options`."""
+
+    name: str
+    seed: int
+    run: Callable[..., Run]
+    expected: str = "ok"
+
+
+def find(name: str, asked: Asked) -> Runnable:
+    """UsageError when it is none of the three, or an option does not go with it."""
+    if name.endswith(".toml"):
+        return _plan(Path(name), asked)
+    if name.endswith(".py"):
+        return _story(Path(name), asked)
+    if name == "ping":
+        return _ping(asked)
+    try:
+        scenario = catalogue.scenario(name)
+    except KeyError:
+        raise unknown("scenario", name, catalogue.summaries()) from None
+    given, configs = _given(asked)
+    given = scenario.given(given)
+    shape = _shape(scenario.shape, asked, configs)
+
+    async def story(cluster: Cluster) -> None:
+        schedule(cluster, given)
+        try:
+            await scenario.play(cluster, given)
+        except KafkaError as error:
+            raise UsageError(f"{name}: {error}") from None
+
+    seed = asked.seed or 0
+    return Runnable(name=name, seed=seed, expected=scenario.expected, run=_runner(story, seed, shape))
+
+
+def _given(asked: Asked) -> tuple[Given, dict[str, object]]:
+    settings = inputs.settings(asked.settings)
+    given = Given(
+        records=inputs.records(asked.source, asked.key_separator),
+        producer=settings["producer"],
+        topic=settings["topic"],
+        operations=inputs.faults(asked.kills, asked.cuts),
+    )
+    return given, settings["broker"]
+
+
+def _shape(shape: ClusterShape, asked: Asked, configs: dict[str, object]) -> ClusterShape:
+    return attrs.evolve(shape, brokers=asked.brokers or shape.brokers, configs={**shape.configs, **configs})
+
+
+def _runner(story: Callable[[Cluster], Any], seed: int, shape: ClusterShape) -> Callable[..., Run]:
+    return lambda **options: run_story(story, Options(seed=seed, shape=shape, **options))
+
+
+def _refuse(asked: Asked, what: str, *options: str) -> None:
+    for option in options:
+        if getattr(asked, option):
+            typed = {"source": "input", "settings": "set", "kills": "kill", "cuts": "cut"}.get(option, option)
+            raise UsageError(f"--{typed} does not go with {what}")
+
+
+def _ping(asked: Asked) -> Runnable:
+    _refuse(asked, "ping, which has no brokers", "source", "brokers", "settings", "kills", "cuts")
+    seed = asked.seed or 0
+
+    async def play(world: World) -> None:
+        await ping.play(world)
+
+    return Runnable(name="ping", seed=seed, run=lambda **options: run_world_story(play, Options(seed=seed, **options)))
+
+
+def _plan(path: Path, asked: Asked) -> Runnable:
+    _refuse(asked, "a plan, which has its own loads", "source")
+    try:
+        plan = from_mapping(tomllib.loads(path.read_text()))
+    except OSError as error:
+        raise UsageError(f"cannot read {path}: {error.strerror}") from None
+    except (PlanError, ValueError, TypeError) as error:
+        raise UsageError(f"{path}: {error}") from None
+    given, configs = _given(asked)
+    plan = attrs.evolve(
+        plan,
+        seed=plan.seed if asked.seed is None else asked.seed,
+        brokers=asked.brokers or plan.brokers,
+        configs={**plan.configs, **configs},
+        operations=tuple(sorted((*plan.operations, *given.operations), key=lambda operation: operation.at)),
+        topics=tuple(attrs.evolve(topic, configs={**topic.configs, **given.topic}) for topic in plan.topics),
+        loads=tuple(attrs.evolve(load, settings={**load.settings, **given.producer}) for load in plan.loads),
+    )
+
+    def play(**options: Any) -> Run:
+        try:
+            return planned.run_plan(plan, **options)
+        except (KafkaError, PlanError, ValueError) as error:
+            raise UsageError(f"{path}: {error}") from None
+
+    return Runnable(name=path.name, seed=plan.seed, run=play)
+
+
+def _story(path: Path, asked: Asked) -> Runnable:
+    """``story`` is what runs; BROKERS and CONFIGS may state the cluster, EXPECTED the verdict."""
+    if not path.is_file():
+        raise UsageError(f"cannot read {path}: No such file or directory")
+    module = runpy.run_path(str(path), run_name="kafsim_story")
+    story = module.get("story")
+    if story is None:
+        raise UsageError(f"{path} has no `async def story(cluster)`")
+    _refuse(asked, "a story, which sends its own records", "source")
+    given, configs = _given(asked)
+    if given.producer or given.topic:
+        raise UsageError("--set changes only settings of brokers when a story makes its own clients and topics")
+    shape = ClusterShape(brokers=module.get("BROKERS", 3), configs=dict(module.get("CONFIGS", {})))
+
+    async def play(cluster: Cluster) -> None:
+        schedule(cluster, given)
+        await story(cluster)
+
+    seed = asked.seed or 0
+    runner = _runner(play, seed, _shape(shape, asked, configs))
+    return Runnable(name=path.name, seed=seed, run=runner, expected=str(module.get("EXPECTED", "ok")))

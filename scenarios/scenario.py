@@ -1,0 +1,97 @@
+"""A scenario: a story with a name, the cluster it needs, and what should come of it.
+
+A story sends the records it is given, one after the other, and does something to the cluster meanwhile. What a user
+adds (records, settings, faults) comes in as :class:`Given`, so that every story takes it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+import attrs
+
+from kafsim.cluster.cluster import Cluster, ClusterShape
+from kafsim.cluster.handles import Pending, ProducerHandle
+from kafsim.scenarios.plan import Operation
+from kafsim.scenarios.planned import perform
+from kafsim.scenarios.simulation import outcome
+
+TOPIC = "orders"
+
+
+@attrs.frozen(kw_only=True)
+class Given:
+    """``records``: (key, value); the settings are added to those of the story and win over them."""
+
+    records: tuple[tuple[str | None, str], ...] = ()
+    producer: dict[str, object] = attrs.field(factory=dict)
+    topic: dict[str, object] = attrs.field(factory=dict)
+    operations: tuple[Operation, ...] = ()
+
+
+Play = Callable[[Cluster, Given], Awaitable[None]]
+
+
+@attrs.frozen(kw_only=True)
+class Scenario:
+    """``expected``: the verdict when nothing is changed; ``records``: how many it sends of its own."""
+
+    name: str
+    summary: str
+    play: Play
+    expected: str = "ok"
+    records: int = 20
+    shape: ClusterShape = attrs.field(factory=ClusterShape)
+
+    def given(self, given: Given) -> Given:
+        """With records of its own when the user brought none."""
+        if given.records:
+            return given
+        return attrs.evolve(given, records=tuple((None, f"order {number}") for number in range(1, self.records + 1)))
+
+
+async def create_topic(cluster: Cluster, given: Given, *, partitions: int = 1, **configs: object) -> None:
+    """The story's topic on three replicas, its leaders spread from broker 1; ``min_insync_replicas=2``."""
+    assignment = {index: _rotated(list(cluster.brokers), index)[:3] for index in range(partitions)}
+    dotted: dict[str, object] = {name.replace("_", "."): value for name, value in configs.items()}
+    await cluster.admin.create_topic(TOPIC, assignment=assignment, configs={**dotted, **given.topic})
+
+
+def _rotated(brokers: list[int], by: int) -> list[int]:
+    by %= len(brokers)
+    return brokers[by:] + brokers[:by]
+
+
+def schedule(cluster: Cluster, given: Given) -> None:
+    """The faults that a user asked for, each at its time after the cluster is ready."""
+    begin = cluster.world.clock.now
+    for operation in given.operations:
+        at = begin + round(operation.at * 1_000_000)
+        cluster.world.at(at, lambda o=operation: perform(cluster, o), f"asked for: {operation}")  # type: ignore[misc]
+
+
+async def send_all(
+    cluster: Cluster,
+    producer: ProducerHandle,
+    records: tuple[tuple[str | None, str], ...],
+    *,
+    every_ms: float = 20,
+    partition: int | None = None,
+) -> list[Pending]:
+    """An open loop: one record every so often, whether or not the earlier ones are answered."""
+    sent = []
+    for key, value in records:
+        sent.append(producer.send(TOPIC, value, key=key, partition=partition))
+        await cluster.advance(every_ms / 1_000)
+    return sent
+
+
+async def answers(sent: list[Pending]) -> None:
+    """Wait until every send is answered, well or badly."""
+    for pending in sent:
+        await outcome(pending)
+
+
+def halves(given: Given) -> tuple[tuple[tuple[str | None, str], ...], tuple[tuple[str | None, str], ...]]:
+    middle = (len(given.records) + 1) // 2
+    return given.records[:middle], given.records[middle:]
