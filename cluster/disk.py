@@ -133,6 +133,8 @@ class SimDisk:
         """When the work of the current input will be done; 0 when it touched no slow lane."""
         self._key = key
         self._files: dict[str, SimFile] = {}
+        self._directories: dict[str, dict[str, None]] = {}
+        self._trim_at = _TRIM
         self._journal: list[Entry] = []
         self._lanes: dict[str, Micros] = {}
 
@@ -152,7 +154,19 @@ class SimDisk:
         return self._files.get(name)
 
     def names(self, prefix: str = "") -> Iterable[str]:
-        return sorted(name for name in self._files if name.startswith(prefix))
+        """Sorted; of one directory without looking at the others when the prefix names it."""
+        directory, slash, _ = prefix.partition("/")
+        among: Iterable[str] = self._directories.get(directory, ()) if slash else self._files
+        return sorted(name for name in among if name.startswith(prefix))
+
+    def _set(self, name: str, file: SimFile | None) -> None:
+        directory = self._directories.setdefault(name.partition("/")[0], {})
+        if file is None:
+            self._files.pop(name, None)
+            directory.pop(name, None)
+        else:
+            self._files[name] = file
+            directory[name] = None
 
     def rename(self, old: str, new: str) -> None:
         file = self._files[old]
@@ -171,17 +185,15 @@ class SimDisk:
     def _put(self, changes: dict[str, SimFile | None], *, slow: bool = True) -> None:
         before = tuple((name, self._files.get(name)) for name in changes)
         self._journal.append(Entry(self.now(), before, slow))
-        if len(self._journal) > _TRIM:
+        if len(self._journal) > self._trim_at:
             self._trim()
         for name, file in changes.items():
-            if file is None:
-                self._files.pop(name, None)
-            else:
-                self._files[name] = file
+            self._set(name, file)
 
     def _trim(self) -> None:
         horizon = self.now() - WRITE_BACK_MIN - WRITE_BACK_SPREAD
         self._journal = [entry for entry in self._journal if entry.time >= horizon]
+        self._trim_at = max(_TRIM, 2 * len(self._journal))
 
     def flush(self, file: SimFile) -> tuple[Micros, Callable[[], None]]:
         """When a flush that begins now will be done, and what to call then.
@@ -218,10 +230,8 @@ class SimDisk:
         kept = safe + mix(key, 1) % (len(self._journal) - safe + 1)
         for entry in reversed(self._journal[kept:]):
             for name, file in entry.before:
-                if file is None:
-                    self._files.pop(name, None)
-                else:
-                    self._files[name] = file
+                self._set(name, file)
+                if file is not None:
                     file.name = name
         self._journal.clear()
         return 0
@@ -230,6 +240,7 @@ class SimDisk:
         """A new empty disk; returns how many files are gone."""
         count = len(self._files)
         self._files.clear()
+        self._directories.clear()
         self._journal.clear()
         return count
 

@@ -8,6 +8,7 @@ safeguard that it watches.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -43,8 +44,8 @@ class InvariantViolated(AssertionError):
 def leader_completeness(ghosts: Ghosts, node: str, fact: bf.BecameLeader | bf.BrokerStateChanged) -> Wrong:
     """A leader that was elected cleanly and serves has everything that was ever committed [V1].
 
-    A broker that starts again may believe for a moment that it still leads; nobody can reach it before it runs. One that
-    was paused may learn late that it was elected; what was committed in later epochs it need not have.
+    A broker that starts again may believe for a moment that it still leads; nobody can reach it before it runs. One
+    that was paused may learn late that it was elected; what was committed in later epochs it need not have.
     """
     for name, partition in _led(ghosts, node, fact):
         missing = _missing(partition, node, partition.committed)
@@ -98,7 +99,7 @@ def log_matching(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wron
         return
     first = max(log.agreed, log.start)
     ours = [b for b in log.from_offset(first) if b.last < bound]
-    index = next((i for i, b in enumerate(partition.committed) if b.last >= first), len(partition.committed))
+    index = bisect_left(partition.committed, first, key=lambda batch: batch.last)
     theirs = [b for b in partition.committed[index:] if b.last < bound]
     log.agreed = bound
     if ours != theirs:

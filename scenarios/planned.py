@@ -33,7 +33,7 @@ async def play(cluster: Cluster, plan: Plan) -> None:
         )
     begin = cluster.world.clock.now
     for number, load in enumerate(plan.loads):
-        schedule_load(cluster, begin, number, load)
+        schedule_load(cluster, begin, number, load, plan.until)
     for operation in plan.operations:
         if operation.at >= plan.until:
             continue
@@ -42,11 +42,14 @@ async def play(cluster: Cluster, plan: Plan) -> None:
     await cluster.world.advance(Micros(round(plan.until * 1_000_000)))
 
 
-def schedule_load(cluster: Cluster, begin: int, number: int, load: Load) -> None:
+def schedule_load(cluster: Cluster, begin: int, number: int, load: Load, until: float) -> None:
     """Every arrival is an event; what it sends depends on the plan alone."""
     producer = cluster.producer(load.settings)
     for index in range(load.count):
-        at = begin + round(load.start * 1_000_000 + index * load.every_ms * 1_000)
+        after = round(load.start * 1_000_000 + index * load.every_ms * 1_000)
+        if after >= until * 1_000_000:
+            break
+        at = begin + after
         cluster.world.at(at, lambda i=index: send(producer, number, load, i), "load")  # type: ignore[misc]
 
 

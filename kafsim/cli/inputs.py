@@ -61,7 +61,7 @@ def _kind(name: str) -> tuple[str, str]:
     prefix, _, rest = name.partition(".")
     if prefix in KINDS and rest in KINDS[prefix]:
         return prefix, rest
-    for kind in ("broker", "producer", "topic"):
+    for kind in ("producer", "topic", "broker"):
         if name in KINDS[kind]:
             return kind, name
     known = [setting for kind in KINDS.values() for setting in kind.names()]

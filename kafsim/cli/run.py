@@ -22,7 +22,7 @@ def run(
     name: str,
     /,
     *,
-    source: Annotated[str | None, Parameter("--input")] = None,
+    source: Annotated[str | None, Parameter("--input", allow_leading_hyphen=True)] = None,
     key_separator: str | None = None,
     seed: int | None = None,
     brokers: int | None = None,
