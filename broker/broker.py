@@ -6,6 +6,7 @@ Before that, and when it stops, connections are closed.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -36,6 +37,7 @@ from kafsim.broker.replica_manager import (
     RETENTION_TIMER,
     ReplicaManager,
 )
+from kafsim.protocol.effects import REPLY
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
@@ -70,6 +72,8 @@ class Broker:
         self.outbox = given.outbox
         self.settings = settings
         self._owners: dict[ConnectionId, Any] = {}
+        self._muted: dict[ConnectionId, deque[tuple[Header, Any]]] = {}
+        """Connections with a request under way, and the requests that wait behind it."""
         self._controller = controller
         self.logs = LogDirectory(given.files, given.outbox, given.safeguards)
         self._heartbeats = self._channel("heartbeat", patience=millis(settings["broker.heartbeat.interval.ms"]))
@@ -151,19 +155,49 @@ class Broker:
         owner = self._owners.get(connection)
         if owner is not None:
             owner.on_response(now, connection, header, body)
-        elif self._is_serving:
-            self._apis[type(body)](now, connection, header, body)
+        elif connection in self._muted:
+            self._muted[connection].append((header, body))
         else:
+            self._handle(now, connection, header, body)
+        self._finish(now)
+
+    def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        if not self._is_serving:
             self.outbox.close(connection)
+            return
+        if not (isinstance(body, ProduceRequest) and body.acks == 0):
+            self._muted.setdefault(connection, deque())
+        self._apis[type(body)](now, connection, header, body)
+
+    def _finish(self, now: Micros) -> None:
+        """Answer fetches that have enough now, and take the next request of each connection that was answered.
+
+        A connection is muted from a request to its response (Kafka: ``SocketServer``): pipelined requests are handled
+        one after the other, and answers come in the order of the requests.
+        """
         self.fetches.complete_woken(now)
+        effects, seen = self.outbox.effects, 0
+        while self._muted and seen < len(effects):
+            effect, seen = effects[seen], seen + 1
+            if effect[0] != REPLY or effect[1] not in self._muted:
+                continue
+            connection: ConnectionId = effect[1]
+            waiting = self._muted.pop(connection)
+            while waiting and connection not in self._muted:
+                header, body = waiting.popleft()
+                self._handle(now, connection, header, body)
+            if waiting:
+                self._muted[connection] = waiting
+            self.fetches.complete_woken(now)
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
         owner = self._owners.pop(connection, None)
         if owner is not None:
             owner.on_disconnect(now, connection)
         else:
+            self._muted.pop(connection, None)
             self.fetches.on_disconnect(connection)
-        self.fetches.complete_woken(now)
+        self._finish(now)
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         handler = self._timers.get(key)
@@ -173,7 +207,7 @@ class Broker:
             fetcher = self.replicas.fetchers.get(int(key[1]))
             if fetcher is not None:
                 (fetcher.on_timeout if key[0] == "fetcher" else fetcher.on_retry_timer)(now)
-        self.fetches.complete_woken(now)
+        self._finish(now)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
         if key[0] == "rolled":

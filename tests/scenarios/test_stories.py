@@ -88,3 +88,21 @@ def test_errors_of_a_story_are_raised_as_they_are() -> None:
 
     with pytest.raises(LookupError, match="mine"):
         simulate(story)
+
+
+def test_answers_come_in_the_order_of_the_requests() -> None:
+    """A metadata request behind a fetch that waits is answered after it; the records that come later are not lost."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("orders", assignment={0: (1, 2, 3)})
+        consumer = cluster.consumer({"auto.offset.reset": "earliest", "metadata.max.age.ms": 400})
+        await consumer.assign(["orders-0"])
+        producer = cluster.producer()
+        for number in range(20):
+            await producer.send_and_wait("orders", f"{number}")
+            record = await consumer.getone()
+            assert record.value == f"{number}".encode()
+            await cluster.advance(0.3)
+        assert cluster.world.clock.now < 10_000_000
+
+    assert simulate(story).ok
