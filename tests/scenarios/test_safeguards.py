@@ -1,0 +1,82 @@
+"""Each invariant is shown to see: with one safeguard off, some plan of the swarm violates it."""
+
+from __future__ import annotations
+
+import attrs
+import pytest
+
+from kafsim.cluster.errors import CoreFailed
+from kafsim.cluster.invariants import INVARIANTS, Monitor
+from kafsim.cluster.world import Stated
+from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts.fact import because
+from kafsim.protocol.safeguards import ALL_ON
+from kafsim.protocol.types import Address, EventNumber, Micros
+from kafsim.scenarios.planned import run_plan
+from kafsim.scenarios.swarm import plan_of
+
+SEEN = {
+    "check_producer_sequences": (range(3), {"idempotence"}),
+    "elect_only_from_isr": (range(36, 40), {"leader-completeness", "candidate-completeness", "acked-records-durable"}),
+    "check_partition_epochs": (range(6, 9), {"isr-superset"}),
+    "detect_unclean_shutdown": (range(31, 34), {"leader-completeness", "acked-records-durable", "log-matching"}),
+    "wait_for_in_sync_replicas": (range(4), {"acked-on-min-isr", "acked-records-durable"}),
+    "freeze_high_watermark_under_min_isr": (range(6, 9), {"candidate-completeness"}),
+    "use_maximal_isr": (range(40), {"strong-isr"}),
+    "truncate_on_divergence": (range(16, 20), {"log-matching"}),
+}
+
+
+@pytest.mark.parametrize("safeguard", SEEN)
+def test_without_a_safeguard_its_invariants_break(safeguard: str) -> None:
+    numbers, expected = SEEN[safeguard]
+    safeguards = attrs.evolve(ALL_ON, **{safeguard: False})
+    failures = int(safeguard == "detect_unclean_shutdown")
+    found: set[str] = set()
+    for number in numbers:
+        plan = plan_of(number, power_failures=failures, safeguards=safeguards)
+        found |= {violation.invariant for violation in run_plan(plan, dispatch="direct", wire="share").violations}
+        if found >= expected:
+            break
+    assert found >= expected
+
+
+@pytest.mark.parametrize("safeguard", SEEN)
+def test_with_all_safeguards_the_same_plans_hold(safeguard: str) -> None:
+    for number in list(SEEN[safeguard][0])[:4]:
+        plan = plan_of(number, power_failures=int(safeguard == "detect_unclean_shutdown"))
+        assert run_plan(plan, dispatch="direct", wire="share").ok
+
+
+def test_without_recovery_a_torn_log_fails_its_broker() -> None:
+    safeguards = attrs.evolve(ALL_ON, recover_after_unclean_shutdown=False)
+
+    def run_all() -> None:
+        for number in range(40):
+            run_plan(plan_of(number, power_failures=1, safeguards=safeguards), dispatch="direct", wire="share")
+
+    with pytest.raises(CoreFailed):
+        run_all()
+
+
+def _state(monitor: Monitor, node: int, fact: object) -> None:
+    monitor.on_fact(Stated(EventNumber(1), Micros(1), Address("", "broker", node), fact, ()))
+
+
+def test_two_leaders_in_one_epoch_are_seen() -> None:
+    monitor = Monitor()
+    for node in (1, 2):
+        why = because(bf.NOT_LEADER)
+        _state(monitor, node, bf.BecameLeader(log="t-0", leader_epoch=3, epoch_start=0, isr=(1, 2), because=why))
+    assert [violation.invariant for violation in monitor.violations] == ["one-leader-per-epoch"]
+
+
+def test_a_high_watermark_that_goes_down_is_seen() -> None:
+    monitor = Monitor()
+    _state(monitor, 1, bf.HighWatermarkMoved(log="t-0", was=5, to=4, leads=True))
+    assert "high-watermark-monotone" in {violation.invariant for violation in monitor.violations}
+
+
+def test_every_invariant_is_shown_to_see() -> None:
+    seen = {invariant for _, invariants in SEEN.values() for invariant in invariants}
+    assert seen | {"one-leader-per-epoch", "high-watermark-monotone"} == set(INVARIANTS)
