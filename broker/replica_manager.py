@@ -241,6 +241,8 @@ class ReplicaManager:
     def on_retention_timer(self, now: Micros) -> None:
         wall = self._given.wall_ms(now)
         for partition in self.by_key.values():
-            delete_old_segments(partition.log, wall)
-            partition.log.producers.expire(wall, partition.log.config.producer_id_expiration_ms)
+            if partition.log.producers.entries:
+                partition.log.producers.expire(wall, partition.log.config.producer_id_expiration_ms)
+            if len(partition.log.segments) > 1 or partition.log.segments[0].size:
+                delete_old_segments(partition.log, wall)
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.retention.check.interval.ms"))

@@ -14,6 +14,7 @@ app = App(
     name="kafsim",
     help="A whole replicated Kafka cluster in one Python process, on a clock you control.",
     version=__version__,
+    suppress_keyboard_interrupt=False,
 )
 app.command("kafsim.cli.run:run")
 app.command("kafsim.cli.scenarios:scenarios")

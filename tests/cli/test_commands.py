@@ -101,3 +101,88 @@ def test_dump_log_prints_what_kafkas_own_tool_prints():
 def test_dump_log_of_something_else_is_wrong_use(what):
     done = kafsim("dump-log", what, code=2, cwd=Path(__file__).parent.parent.parent)
     assert done.stderr.count("\n") == 1
+
+
+def test_lines_of_a_file_survive_a_killed_leader(tmp_path):
+    source = tmp_path / "lines.txt"
+    source.write_text("".join(f"line {number}\n" for number in range(30)))
+    about = json.loads(kafsim("run", "leader-killed", "--input", str(source), "--json").stdout)
+    assert about["verdict"] == about["expected"] == "ok"
+    assert (about["sent"], about["acked"], about["read"]) == (30, 30, 30)
+    assert about["lost"] == about["duplicated"] == about["reordered"] == 0
+    told = kafsim("run", "leader-killed", "--input", str(source)).stdout
+    assert "is elected in leader epoch 1" in told
+    assert "because broker 1 is fenced" in told
+
+
+def test_keys_come_from_the_lines():
+    done = kafsim("run", "leader-killed", "--input", "-", "--key-separator", ":", "--json", input="k1:a\nk2:b\n")
+    assert json.loads(done.stdout)["acked"] == 2
+    kafsim("run", "leader-killed", "--input", "-", "--key-separator", ":", input="no key\n", code=2)
+
+
+def test_a_trace_is_described_read_and_checked(tmp_path):
+    path = str(tmp_path / "run.ktrace")
+    kafsim("run", "leader-killed", "--trace", path, "--quiet")
+    described = kafsim("describe", path).stdout
+    assert "\tTopic: orders\tPartition: 0\tLeader: 2\tReplicas: 1,2,3\tIsr: 1,2,3\tElr: \tLastKnownElr: " in described
+    assert "orders-0: start 0, end 20, high watermark 20" in kafsim("log", path, "1").stdout
+    assert "10 invariants hold" in kafsim("check", path).stdout
+    assert "4 has no logs" in kafsim("log", path, "4", code=2).stderr
+
+
+def test_another_verdict_than_expected_is_exit_code_1():
+    assert "lost (as expected)" in kafsim("run", "leader-killed-acks1", "--quiet").stdout
+    kafsim("run", "idempotence-off", "--set", "enable.idempotence=true", "--quiet", code=1)
+
+
+def test_plans_and_stories_run_from_files(tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('[[topics]]\nname = "t"\n[[loads]]\ntopic = "t"\ncount = 3\n')
+    assert json.loads(kafsim("run", str(plan), "--json").stdout)["acked"] == 3
+    story = tmp_path / "story.py"
+    story.write_text('async def story(cluster):\n    await cluster.admin.create_topic("t")\n')
+    assert json.loads(kafsim("run", str(story), "--json").stdout)["verdict"] == "ok"
+    plan.write_text("sed = 1\n")
+    assert "a plan has no 'sed'" in kafsim("run", str(plan), code=2).stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--set", "acsk=1"], "unknown setting 'acsk'; did you mean 'acks'?"),
+        (["--kill", "ledaer:orders-0@1"], "unknown role 'ledaer'; did you mean 'leader'?"),
+        (["--kill", "leader:orders-0"], "--kill takes a node and a time"),
+        (["--cut", "1@2"], "--cut takes A,B@T1..T2"),
+        (["--input", "nothing.txt"], "cannot read nothing.txt: No such file or directory"),
+        (["--brokers", "0"], "--brokers must be from 1 to 100, not 0"),
+    ],
+)
+def test_wrong_use_of_run_is_one_line(arguments, message):
+    done = kafsim("run", "leader-killed", *arguments, code=2)
+    assert message in done.stderr
+    assert done.stdout == ""
+    assert len(done.stderr.splitlines()) == 1
+
+
+def test_compare_agrees_and_differs(tmp_path):
+    history = Path(__file__).parents[1] / "data" / "histories" / "leader_killed.json"
+    assert "agrees       leader_killed: 30 fields" in kafsim("compare", str(history)).stdout
+    changed = tmp_path / "changed.json"
+    changed.write_text(history.read_text().replace('"leader_epoch": 1', '"leader_epoch": 7'))
+    assert "leader_epoch is 1, Kafka has 7" in kafsim("compare", str(changed), code=1).stdout
+    assert "is not JSON" in kafsim("compare", __file__, code=2).stderr
+
+
+def test_a_run_that_is_broken_off_leaves_a_trace(tmp_path):
+    story, trace = tmp_path / "long.py", tmp_path / "long.ktrace"
+    story.write_text(
+        "import os, signal\n"
+        "async def story(cluster):\n"
+        '    await cluster.admin.create_topic("t")\n'
+        "    os.kill(os.getpid(), signal.SIGINT)\n"
+        "    await cluster.advance(1_000_000)\n"
+    )
+    done = kafsim("run", str(story), "--quiet", "--trace", str(trace), code=130)
+    assert done.stderr == "kafsim: interrupted\n"
+    assert "Topic: t\t" in kafsim("describe", str(trace)).stdout
