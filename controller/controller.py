@@ -165,6 +165,7 @@ class Controller:
         )
         for offset, record in self.metadata_log.committed_records():
             self.state.replay(record, offset)
+        self._state_again()
         for broker in self.state.brokers.values():
             self.heartbeats.register(broker.id, fenced=broker.fenced)
             if not broker.fenced:
@@ -222,6 +223,13 @@ class Controller:
             return []
         name = self.state.topic_names[record.topic_id]
         return [facts.TopicRemoved(topic=name, partitions=self.state.partition_counts[record.topic_id])]
+
+    def _state_again(self) -> None:
+        """The end of the log may hold changes that the process before did not live to state."""
+        for name, topic_id in self.state.topic_ids.items():
+            self.outbox.happened(facts.TopicRegistered(topic=name, topic_id=uuid.to_text(topic_id)))
+        for fact in self._facts_of_topic(""):
+            self.outbox.happened(fact)
 
     def _facts_of(self, record: Any) -> list[Any]:
         if isinstance(record, TopicRecord):

@@ -58,6 +58,21 @@ def test_a_connection_closed_while_its_answer_waits_in_a_paused_broker() -> None
     assert run_plan(plan, dispatch="direct", wire="share").ok
 
 
+def test_a_controller_that_dies_before_it_states_a_change() -> None:
+    """Killed between the write of a change and its commit: the change is there when it starts again."""
+    plan = Plan(
+        configs=FAST,
+        features={"eligible.leader.replicas.version": 0},
+        topics=(Topic(name="orders", partitions=2, configs={"min.insync.replicas": 1}),),
+        loads=tuple(Load(topic="orders", count=40, start=0.1, every_ms=200, settings={"linger.ms": 0}) for _ in "ab"),
+        operations=tuple(
+            Operation(at, do, ("controller",)) for at, do in ((0.0, "pause"), (3.8, "resume"), (3.8, "kill"))
+        ),
+        until=6.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").violations == ()
+
+
 def test_a_plan_is_read_from_a_mapping() -> None:
     plan = from_mapping(
         {
