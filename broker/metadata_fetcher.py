@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from kafsim.controller.metadata_log import CONFIG, DIRECTORY, NO_LIMIT, decode_records, end_offset_of
+from kafsim.controller.metadata_log import NO_LIMIT, decode_records, end_offset_of, open_log
 from kafsim.controller.metadata_state import MetadataState
 from kafsim.protocol import errors
 from kafsim.protocol.messages.fetch import (
@@ -22,7 +22,6 @@ from kafsim.protocol.messages.fetch import (
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Header, Micros, millis
 from kafsim.protocol.uuid import METADATA_TOPIC_ID
-from kafsim.storage import recovery
 from kafsim.storage.log import Log
 
 TIMER = "metadata"
@@ -60,16 +59,7 @@ class MetadataFetcher:
         self._correlation = 0
 
     def start(self, now: Micros) -> None:
-        self._log = recovery.load(
-            DIRECTORY,
-            self._given.files,
-            self._outbox,
-            CONFIG,
-            self._given.safeguards,
-            now_ms=self._given.wall_ms(now),
-            clean=False,
-            is_quiet=True,
-        )
+        self._log = open_log(self._given, now)
         self._fetch(now)
 
     def _fetch(self, now: Micros) -> None:

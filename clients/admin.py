@@ -11,14 +11,13 @@ from typing import Any
 import attrs
 
 from kafsim.clients import calls
+from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaTimeoutError
-from kafsim.clients.metadata import METADATA, ClientMetadata
-from kafsim.clients.metadata import TIMER as METADATA_TIMER
-from kafsim.clients.network import TIMER as NETWORK_TIMER
-from kafsim.clients.network import ClientNetwork, Lost
+from kafsim.clients.metadata import METADATA
+from kafsim.clients.network import Lost
 from kafsim.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
+from kafsim.protocol.types import CallId, Micros, millis
 
 RETRY_TIMER = "retry"
 
@@ -32,38 +31,13 @@ class Asked:
     under_way: bool = False
 
 
-class Admin:
+class Admin(Client):
     """``settings``: parsed admin settings."""
 
     def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
-        self.outbox = given.outbox
-        self._settings = settings
-        client_id = settings["client.id"] or str(given.address)
-        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings)
-        self.metadata = ClientMetadata(
-            given.outbox, self.network, given.entropy, bootstrap, settings, lambda _: None, auto_create=False
-        )
+        super().__init__(given, settings, bootstrap, auto_create=False)
         self._asked: list[Asked] = []
         self._pause = millis(settings["retry.backoff.ms"])
-
-    def on_start(self, now: Micros) -> None: ...
-
-    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
-        self.network.on_message(now, connection, header, body)
-        self.run(now)
-
-    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self.network.on_disconnect(now, connection)
-        self.run(now)
-
-    def on_timer(self, now: Micros, key: TimerKey) -> None:
-        if key == NETWORK_TIMER:
-            self.network.on_timer(now)
-        elif key == METADATA_TIMER:
-            self.metadata.on_timer(now)
-        self.run(now)
-
-    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...
 
     def on_cancel(self, now: Micros, call: CallId) -> None:
         self._asked = [asked for asked in self._asked if asked.call != call]
@@ -73,7 +47,7 @@ class Admin:
             names = request.topics
             wanted = None if names is None else tuple(MetadataRequestTopic(name=name) for name in names)
             request = calls.Ask(METADATA, MetadataRequest(topics=wanted, allow_auto_topic_creation=False))
-        deadline = Micros(now + millis(self._settings["default.api.timeout.ms"]))
+        deadline = Micros(now + millis(self.settings["default.api.timeout.ms"]))
         self._asked.append(Asked(call, request, deadline))
         if request.to_leader_of is not None:
             self.metadata.want(now, request.to_leader_of.topic)
@@ -88,7 +62,7 @@ class Admin:
                 continue
             if asked.deadline <= now:
                 self._asked.remove(asked)
-                limit = self._settings["default.api.timeout.ms"]
+                limit = self.settings["default.api.timeout.ms"]
                 error = KafkaTimeoutError(f"Timed out waiting for a node assignment or an answer for {limit} ms.")
                 self.outbox.answer_call(asked.call, error)
                 continue

@@ -13,12 +13,10 @@ from typing import Any
 import attrs
 
 from kafsim.clients import calls
+from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
 from kafsim.clients.fetch_session import FetchSessionHandler, PartitionKey
-from kafsim.clients.metadata import TIMER as METADATA_TIMER
-from kafsim.clients.metadata import ClientMetadata
-from kafsim.clients.network import FAR, ClientNetwork, Lost
-from kafsim.clients.network import TIMER as NETWORK_TIMER
+from kafsim.clients.network import FAR, Lost
 from kafsim.clients.offsets import EARLIEST, LATEST, OffsetFinder
 from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
@@ -27,7 +25,7 @@ from kafsim.protocol.messages.fetch import FetchPartition, FetchRequest, FetchRe
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.records.record import decode_batch
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, TopicPartition, millis
+from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
 
 FETCH = 1
 POLL_TIMER, RETRY_TIMER = "poll", "retry"
@@ -63,24 +61,11 @@ class WaitingPoll:
     deadline: Micros
 
 
-class Consumer:
+class Consumer(Client):
     """``settings``: parsed consumer settings."""
 
     def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
-        self.given = given
-        self.outbox = given.outbox
-        self.settings = settings
-        client_id = settings["client.id"] or str(given.address)
-        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings)
-        self.metadata = ClientMetadata(
-            given.outbox,
-            self.network,
-            given.entropy,
-            bootstrap,
-            settings,
-            lambda _: None,
-            auto_create=settings["allow.auto.create.topics"],
-        )
+        super().__init__(given, settings, bootstrap, auto_create=settings["allow.auto.create.topics"])
         self._offsets = OffsetFinder(self.network, self.metadata)
         self._assigned: dict[TopicPartition, Assigned] = {}
         self._sessions: dict[int, FetchSessionHandler] = {}
@@ -92,25 +77,6 @@ class Consumer:
         self._pause = millis(settings["retry.backoff.ms"])
 
     # ------------------------------------------------------------------------------ inputs
-
-    def on_start(self, now: Micros) -> None: ...
-
-    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
-        self.network.on_message(now, connection, header, body)
-        self.run(now)
-
-    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self.network.on_disconnect(now, connection)
-        self.run(now)
-
-    def on_timer(self, now: Micros, key: TimerKey) -> None:
-        if key == NETWORK_TIMER:
-            self.network.on_timer(now)
-        elif key == METADATA_TIMER:
-            self.metadata.on_timer(now)
-        self.run(now)
-
-    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...
 
     def on_cancel(self, now: Micros, call: CallId) -> None:
         self._polls = deque(poll for poll in self._polls if poll.call != call)

@@ -15,12 +15,11 @@ import attrs
 from kafsim.clients import calls
 from kafsim.clients.accumulator import Accumulator, ProducerBatch, upper_bound
 from kafsim.clients.backoff import Backoff
+from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError, ProducerClosedError
 from kafsim.clients.idempotence import Idempotence, IdempotenceState
-from kafsim.clients.metadata import TIMER as METADATA_TIMER
-from kafsim.clients.metadata import ClientMetadata, Leader
-from kafsim.clients.network import FAR, ClientNetwork, Lost
-from kafsim.clients.network import TIMER as NETWORK_TIMER
+from kafsim.clients.metadata import Leader
+from kafsim.clients.network import FAR, Lost
 from kafsim.clients.partitioner import StickyPartitioner, partition_for_key
 from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
@@ -35,7 +34,7 @@ from kafsim.protocol.messages.produce import (
 )
 from kafsim.protocol.records import compression
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, TopicPartition, millis
+from kafsim.protocol.types import CallId, Micros, TimerKey, TopicPartition, millis
 
 PRODUCE, INIT_PRODUCER_ID = 0, 22
 SENDER_TIMER, BLOCKED_TIMER = "sender", "blocked"
@@ -50,18 +49,11 @@ class Blocked:
     deadline: Micros
 
 
-class Producer:
+class Producer(Client):
     """``settings`` from :func:`kafsim.protocol.client_config.producer_settings`."""
 
     def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
-        self.given = given
-        self.outbox = given.outbox
-        self.settings = settings
-        client_id = settings["client.id"] or str(given.address)
-        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings)
-        self.metadata = ClientMetadata(
-            given.outbox, self.network, given.entropy, bootstrap, settings, self._on_metadata, auto_create=True
-        )
+        super().__init__(given, settings, bootstrap, self._on_metadata, auto_create=True)
         codec = compression.codec_id(settings["compression.type"])
         self.accumulator = Accumulator(settings["batch.size"], millis(settings["linger.ms"]), codec)
         self.idempotence = Idempotence(given.outbox) if settings["enable.idempotence"] else None
@@ -77,26 +69,10 @@ class Producer:
 
     # ----------------------------------------------------------------------------- inputs
 
-    def on_start(self, now: Micros) -> None: ...
-
-    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
-        self.network.on_message(now, connection, header, body)
-        self.run(now)
-
-    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self.network.on_disconnect(now, connection)
-        self.run(now)
-
     def on_timer(self, now: Micros, key: TimerKey) -> None:
-        if key == NETWORK_TIMER:
-            self.network.on_timer(now)
-        elif key == METADATA_TIMER:
-            self.metadata.on_timer(now)
-        elif key == BLOCKED_TIMER:
+        if key == BLOCKED_TIMER:
             self._expire_blocked(now)
-        self.run(now)
-
-    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...
+        super().on_timer(now, key)
 
     def on_cancel(self, now: Micros, call: CallId) -> None:
         """A record that was sent stays sent; only its answer goes nowhere."""

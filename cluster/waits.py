@@ -6,6 +6,7 @@ A cluster heartbeats for ever, so "nothing can happen" never comes; every wait t
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import outcome
@@ -21,23 +22,6 @@ WITHIN = Micros(120_000_000)
 """How long a wait lasts at most unless it is told otherwise."""
 
 
-def _unwrapped(result: outcome.Outcome[Any]) -> Any:
-    """Unlike ``unwrap``, as often as one likes: an answer may be awaited again."""
-    if isinstance(result, outcome.Value):
-        return result.value
-    raise _error(result)
-
-
-def _copy(result: outcome.Outcome[Any]) -> outcome.Outcome[Any]:
-    """For trio, which uses an outcome up."""
-    return outcome.Value(result.value) if isinstance(result, outcome.Value) else outcome.Error(_error(result))
-
-
-def _error(result: outcome.Outcome[Any]) -> BaseException:
-    assert isinstance(result, outcome.Error), "a result is a value or an error"
-    return result.error
-
-
 class Parking:
     """One task that waits for one thing, named by ``what``."""
 
@@ -45,7 +29,8 @@ class Parking:
         self._world = world
         self._what = what
         self._task: trio.lowlevel.Task | None = None
-        self._result: outcome.Outcome[Any] | None = None
+        self._result: Callable[[], outcome.Outcome[Any]] | None = None
+        """Makes the outcome: one serves once, and an answer may be awaited again."""
 
     @property
     def done(self) -> bool:
@@ -55,7 +40,7 @@ class Parking:
         """The value that :meth:`wake` is given; Stuck past the deadline (None: no deadline)."""
         if self._result is not None:
             await trio.lowlevel.checkpoint()
-            return _unwrapped(self._result)
+            return self._result().unwrap()
         clock = self._world.clock
         if within is not None:
             clock.push(clock.now + within, 0, self._expire, clock.now)
@@ -64,12 +49,12 @@ class Parking:
         return await trio.lowlevel.wait_task_rescheduled(self._abort)
 
     def wake(self, value: Any = None) -> bool:
-        return self._finish(outcome.Value(value))
+        return self._finish(partial(outcome.Value, value))
 
     def fail(self, error: BaseException) -> bool:
-        return self._finish(outcome.Error(error))
+        return self._finish(partial(outcome.Error, error))
 
-    def _finish(self, result: outcome.Outcome[Any]) -> bool:
+    def _finish(self, result: Callable[[], outcome.Outcome[Any]]) -> bool:
         if self._result is not None:
             return False
         self._result = result
@@ -77,7 +62,7 @@ class Parking:
             return False
         task, self._task = self._task, None
         self._world.clock.waiters -= 1
-        trio.lowlevel.reschedule(task, _copy(result))
+        trio.lowlevel.reschedule(task, result())
         return True
 
     def _expire(self, since: Micros) -> bool:

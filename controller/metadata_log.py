@@ -53,6 +53,20 @@ class ParkedFetch:
     done: bool = False
 
 
+def open_log(given: Surroundings, now: Micros) -> Log:
+    """The metadata log on this node's disk; its facts are those of the records in it."""
+    return recovery.load(
+        DIRECTORY,
+        given.files,
+        given.outbox,
+        CONFIG,
+        given.safeguards,
+        now_ms=given.wall_ms(now),
+        clean=False,
+        is_quiet=True,
+    )
+
+
 def decode_records(data: bytes) -> Iterable[tuple[int, Any]]:
     """``(offset, record)`` of the metadata records in some batches; control batches hold none."""
     for span in batches.spans_in_memory(data):
@@ -83,16 +97,7 @@ class MetadataLog:
 
     def start(self, now: Micros) -> None:
         """Open the log and vote for oneself in the next epoch."""
-        self.log = recovery.load(
-            DIRECTORY,
-            self._given.files,
-            self._outbox,
-            CONFIG,
-            self._given.safeguards,
-            now_ms=self._given.wall_ms(now),
-            clean=False,
-            is_quiet=True,
-        )
+        self.log = open_log(self._given, now)
         self.epoch = max(self._voted_epoch(), self.log.latest_epoch, 0) + 1
         me = self._given.address.id
         state = {"leaderId": -1, "leaderEpoch": self.epoch, "votedId": me, "data_version": 1}

@@ -17,13 +17,15 @@ from kafsim.scenarios.planned import perform
 from kafsim.scenarios.simulation import outcome
 
 TOPIC = "orders"
+Record = tuple[str | None, str]
+"""Key and value."""
 
 
 @attrs.frozen(kw_only=True)
 class Given:
-    """``records``: (key, value); the settings are added to those of the story and win over them."""
+    """The settings are added to those of the story and win over them."""
 
-    records: tuple[tuple[str | None, str], ...] = ()
+    records: tuple[Record, ...] = ()
     producer: dict[str, object] = attrs.field(factory=dict)
     topic: dict[str, object] = attrs.field(factory=dict)
     operations: tuple[Operation, ...] = ()
@@ -73,7 +75,7 @@ def schedule(cluster: Cluster, given: Given) -> None:
 async def send_all(
     cluster: Cluster,
     producer: ProducerHandle,
-    records: tuple[tuple[str | None, str], ...],
+    records: tuple[Record, ...],
     *,
     every_ms: float = 20,
     partition: int | None = None,
@@ -92,6 +94,6 @@ async def answers(sent: list[Pending]) -> None:
         await outcome(pending)
 
 
-def halves(given: Given) -> tuple[tuple[tuple[str | None, str], ...], tuple[tuple[str | None, str], ...]]:
+def halves(given: Given) -> tuple[tuple[Record, ...], tuple[Record, ...]]:
     middle = (len(given.records) + 1) // 2
     return given.records[:middle], given.records[middle:]

@@ -10,16 +10,9 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from kafsim.scenarios.plan import Load, Operation, Plan, Topic
+from kafsim.scenarios.swarm import FAST
 
-BROKERS = (1, 2, 3)
 NODES = ("1", "2", "3", "controller", "leader:orders-0", "follower:orders-0", "leader:orders-1")
-FAST = {
-    "broker.session.timeout.ms": 3_000,
-    "broker.heartbeat.interval.ms": 500,
-    "replica.lag.time.max.ms": 2_000,
-    "leader.imbalance.check.interval.seconds": 5,
-}
-"""Timeouts that let much happen in ten virtual seconds."""
 
 times = st.integers(0, 100).map(lambda tenths: tenths / 10)
 pairs = st.tuples(st.sampled_from(("1", "2", "3")), st.sampled_from(("1", "2", "3", "controller"))).filter(

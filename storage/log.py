@@ -23,7 +23,7 @@ from kafsim.storage import validator
 from kafsim.storage.leader_epoch_cache import LeaderEpochCache
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.producer_state import BatchMetadata, ProducerState, Refused
-from kafsim.storage.segment import LOG, SNAPSHOT, Segment, file_name
+from kafsim.storage.segment import SNAPSHOT, Segment, file_name
 
 
 class Appended(NamedTuple):
@@ -362,9 +362,6 @@ class Log:
             if segment.next_offset > self.recovery_point:
                 self.outbox.flush(segment.file)
         self.recovery_point = self.log_end_offset
-
-    def has_segment_files(self) -> bool:
-        return any(name.endswith(LOG) for name in self.files.names(f"{self.directory}/"))
 
 
 def _limit(segment: Segment, first: int, end: int, max_bytes: int, *, at_least_one: bool) -> int:

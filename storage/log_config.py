@@ -29,10 +29,6 @@ class LogConfig:
     producer_id_expiration_ms: int = 24 * HOUR_MS
 
     @property
-    def is_compacted(self) -> bool:
-        return "compact" in self.cleanup_policy
-
-    @property
     def deletes(self) -> bool:
         return "delete" in self.cleanup_policy
 

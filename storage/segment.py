@@ -53,7 +53,6 @@ class Segment:
         "created_ms",
         "file",
         "max_timestamp",
-        "rolls_after_ms",
     )
 
     def __init__(self, files: Directory, directory: str, base_offset: int, interval: int, created_ms: int) -> None:
@@ -62,8 +61,6 @@ class Segment:
         self._interval = interval
         self.base_offset = base_offset
         self.created_ms = created_ms
-        self.rolls_after_ms = 0
-        """How long after its first record the segment is full; the log sets it."""
         self.file: File = files.get(self.name(LOG)) or files.create(self.name(LOG))
         self._index: File = files.get(self.name(INDEX)) or files.create(self.name(INDEX))
         self._time_index: File = files.get(self.name(TIME_INDEX)) or files.create(self.name(TIME_INDEX))

@@ -10,8 +10,8 @@ from kafsim.cli.errors import UsageError, unknown
 from kafsim.protocol.client_config import PRODUCER
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
 from kafsim.scenarios.plan import Operation
+from kafsim.scenarios.scenario import Record
 
-Record = tuple[str | None, str]
 KINDS: dict[str, Settings] = {"broker": BROKER, "producer": PRODUCER, "topic": TOPIC}
 
 

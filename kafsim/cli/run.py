@@ -69,7 +69,6 @@ def run(
         Print only the summary.
     """
     from kafsim.cli import runnable  # noqa: PLC0415
-    from kafsim.cluster.world import Stated  # noqa: F401, PLC0415  # loads what is stated before a trace is opened
 
     if brokers is not None and not 1 <= brokers <= 100:
         raise UsageError(f"--brokers must be from 1 to 100, not {brokers}")

@@ -9,8 +9,8 @@ from hypothesis import given, note
 
 from kafsim.scenarios.plan import Load, Operation, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
-from kafsim.scenarios.strategies import FAST, plans
-from kafsim.scenarios.swarm import plan_of
+from kafsim.scenarios.strategies import plans
+from kafsim.scenarios.swarm import FAST, plan_of
 
 
 @given(plans())
