@@ -6,6 +6,7 @@ move the others. Nodes are numbers or roles (``leader:orders-0``), resolved when
 
 from __future__ import annotations
 
+import difflib
 from typing import Any
 
 import attrs
@@ -26,6 +27,10 @@ OPERATIONS = {
     "heal": 2,
 }
 """How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append."""
+
+
+ROLES = ("broker", "controller", "follower", "leader")
+_ROLES = ", ".join(ROLES)
 
 
 class PlanError(ValueError):
@@ -84,6 +89,21 @@ class Plan:
     safeguards: Safeguards = ALL_ON
 
 
+def check_node(who: str) -> str:
+    """A number or a role; whether somebody has it is known only when the time comes. PlanError for what is neither."""
+    role, _, name = who.partition(":")
+    if who == "controller" or who.isdigit():
+        return who
+    if role == "broker" and name.isdigit():
+        return who
+    if role not in ("leader", "follower"):
+        near = difflib.get_close_matches(role, ROLES, n=1)
+        raise PlanError(f"unknown role {role!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {_ROLES}"))
+    if not name.split("/")[0].rpartition("-")[2].isdigit():
+        raise PlanError(f"{who!r} names no partition; try {role}:orders-0")
+    return who
+
+
 def operation(at: object, do: object, *arguments: object) -> Operation:
     """Checked: PlanError for an operation that is not known or has other arguments."""
     if do not in OPERATIONS:
@@ -92,6 +112,9 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
         raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
+    nodes = arguments if do in ("cut", "heal") else arguments[:1]
+    for node in nodes:
+        check_node(str(node))
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
 
 

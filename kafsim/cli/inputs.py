@@ -9,7 +9,7 @@ from pathlib import Path
 from kafsim.cli.errors import UsageError, unknown
 from kafsim.protocol.client_config import PRODUCER
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
-from kafsim.scenarios.plan import Operation
+from kafsim.scenarios.plan import Operation, PlanError, check_node
 from kafsim.scenarios.scenario import Record
 
 KINDS: dict[str, Settings] = {"broker": BROKER, "producer": PRODUCER, "topic": TOPIC}
@@ -106,12 +106,7 @@ def _seconds(text: str, option: str) -> float:
 
 
 def _node(who: str) -> str:
-    """A number or a role; whether somebody has it is known only when the time comes."""
-    role, _, name = who.partition(":")
-    if who == "controller" or who.isdigit():
-        return who
-    if role in ("leader", "follower") and name.split("/")[0].rpartition("-")[2].isdigit():
-        return who
-    if role in ("leader", "follower"):
-        raise UsageError(f"{who!r} names no partition; try {role}:orders-0")
-    raise unknown("role", role, ("controller", "leader", "follower"))
+    try:
+        return check_node(who)
+    except PlanError as error:
+        raise UsageError(str(error)) from None

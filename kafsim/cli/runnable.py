@@ -139,7 +139,10 @@ def _story(path: Path, asked: Asked) -> Runnable:
     """``story`` is what runs; BROKERS and CONFIGS may state the cluster, EXPECTED the verdict."""
     if not path.is_file():
         raise UsageError(f"cannot read {path}: No such file or directory")
-    module = runpy.run_path(str(path), run_name="kafsim_story")
+    try:
+        module = runpy.run_path(str(path), run_name="kafsim_story")
+    except SyntaxError as error:
+        raise UsageError(f"{path}, line {error.lineno}: {error.msg}") from None
     story = module.get("story")
     if story is None:
         raise UsageError(f"{path} has no `async def story(cluster)`")

@@ -143,6 +143,8 @@ def test_plans_and_stories_run_from_files(tmp_path):
     story = tmp_path / "story.py"
     story.write_text('async def story(cluster):\n    await cluster.admin.create_topic("t")\n')
     assert json.loads(kafsim("run", str(story), "--json").stdout)["verdict"] == "ok"
+    story.write_text("def story(:\n")
+    assert kafsim("run", str(story), code=2).stderr == f"kafsim: {story}, line 1: invalid syntax\n"
     plan.write_text("sed = 1\n")
     assert "a plan has no 'sed'" in kafsim("run", str(plan), code=2).stderr
 

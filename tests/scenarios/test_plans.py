@@ -93,6 +93,8 @@ def test_a_plan_is_read_from_a_mapping() -> None:
         ({"operations": [{"at": 1, "do": "kil"}]}, "unknown operation 'kil'"),
         ({"operations": [{"at": -1, "do": "kill", "arguments": [1]}]}, "the time must be a number of seconds"),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1]}]}, "cut takes 2 arguments, not 1"),
+        ({"operations": [{"at": 1, "do": "kill", "arguments": ["leader:t"]}]}, "'leader:t' names no partition"),
+        ({"operations": [{"at": 1, "do": "cut", "arguments": [1, "contoller"]}]}, "did you mean 'controller'"),
         ({"loads": [{"topic": "t"}]}, "a load goes to 't'"),
         ({"topics": [{"nam": "t"}]}, "a topic has no 'nam'"),
     ],
