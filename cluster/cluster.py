@@ -254,6 +254,10 @@ class Cluster:
     def slow_disk(self, who: int | str, *, append_ms: float = 0, flush_ms: float = 1) -> None:
         self.select(who).slow_disk(round(append_ms * 1_000), round(flush_ms * 1_000))
 
+    def slow_link(self, one: int | str, other: int | str, *, extra_ms: float) -> None:
+        """Whatever goes from one node to the other takes so much longer, one way; 0 ends it."""
+        self.world.slow_link(self.select(one).address, self.select(other).address, round(extra_ms * 1_000))
+
     def cut(self, one: int | str, other: int | str, *, one_way: bool = False) -> None:
         """Nothing gets from one node to the other, nor back unless ``one_way``."""
         a, b = self.select(one).address, self.select(other).address

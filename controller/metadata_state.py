@@ -228,7 +228,10 @@ class MetadataState:
         values.pop(record.name, None)
         if record.value is not None:
             values[record.name] = record.value
-        self.configs.put(key, values)
+        if values:
+            self.configs.put(key, values)
+        elif key in self.configs:
+            self.configs.delete(key)
         self.touched_configs[key] = None
 
     def _feature(self, record: FeatureLevelRecord, offset: int) -> None:

@@ -26,6 +26,8 @@ _LINES: dict[type, Callable[[Any], str]] = {
     wf.NodeResumed: lambda f: f"goes on, {f.waiting} inputs were waiting",
     wf.LinkCut: lambda f: f"the link {f.source} -> {f.target} is cut",
     wf.LinkHealed: lambda f: f"the link {f.source} -> {f.target} is healed, {f.held} messages were held",
+    wf.LinkSlowed: lambda f: f"the link {f.source} -> {f.target} takes {f.extra_us / 1_000:g} ms more",
+    wf.FaultSkipped: lambda f: f"cannot {f.operation}: {f.why}",
     cf.BrokerRegistered: lambda f: f"registers broker {f.broker} with broker epoch {f.epoch}",
     cf.BrokerFenced: lambda f: f"fences broker {f.broker}",
     cf.BrokerUnfenced: lambda f: f"unfences broker {f.broker}",

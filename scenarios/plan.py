@@ -7,12 +7,15 @@ move the others. Nodes are numbers or roles (``leader:orders-0``), resolved when
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, TypeVar
 
 import attrs
 
+from kafsim.cluster.cluster import CONTROLLER_ID
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 
+T = TypeVar("T")
 OPERATIONS = {
     "kill": 1,
     "stop": 1,
@@ -20,13 +23,17 @@ OPERATIONS = {
     "pause": 1,
     "resume": 1,
     "power_failure": 1,
+    "wipe": 1,
     "isolate": 1,
     "rejoin": 1,
     "slow_disk": 2,
+    "slow_link": 3,
     "cut": 2,
     "heal": 2,
 }
-"""How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append."""
+"""How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append, ``slow_link`` two nodes
+and milliseconds for what goes from the first to the second, 0 to end it."""
+PAIRS = ("cut", "heal", "slow_link")
 
 
 ROLES = ("broker", "controller", "follower", "leader")
@@ -112,10 +119,29 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
         raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
-    nodes = arguments if do in ("cut", "heal") else arguments[:1]
-    for node in nodes:
+    for node in _nodes(str(do), arguments):
         check_node(str(node))
+    for number in arguments[2 if do in PAIRS else 1 :]:
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or number < 0:
+            raise PlanError(f"{do} takes milliseconds, not {number!r}")
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
+
+
+def _nodes(do: str, arguments: tuple[T, ...]) -> tuple[T, ...]:
+    return arguments[: 2 if do in PAIRS else 1]
+
+
+def check_brokers(operations: Iterable[Operation], brokers: int) -> None:
+    """PlanError for an operation on a broker that a cluster of this many does not have."""
+    for operation in operations:
+        for node in map(str, _nodes(operation.do, operation.arguments)):
+            id_ = node.removeprefix("broker:")
+            if id_.isdigit() and int(id_) != CONTROLLER_ID and not 1 <= int(id_) <= brokers:
+                raise PlanError(f"{operation}: there is no broker {id_}; there are {_listed(brokers)}")
+
+
+def _listed(brokers: int) -> str:
+    return ", ".join(map(str, range(1, brokers + 1))) if brokers <= 5 else f"1 to {brokers}"
 
 
 def _made(cls: Any, given: Any, where: str) -> Any:

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from kafsim.cluster.cluster import Cluster, ClusterShape, UnknownNode
 from kafsim.cluster.handles import ProducerHandle
+from kafsim.cluster.world import WORLD
+from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
 from kafsim.scenarios.plan import Load, Operation, Plan
 from kafsim.scenarios.simulation import Options, Run, run_story
+
+NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
+NEEDS_DOWN = frozenset({"restart", "wipe"})
 
 
 def run_plan(plan: Plan, **options: object) -> Run:
@@ -62,30 +67,21 @@ def perform(cluster: Cluster, operation: Operation) -> None:
     """Do it, if it can be done now: a role may have nobody, a node may be down already."""
     try:
         _perform(cluster, operation.do, *operation.arguments)
-    except UnknownNode:
-        return
+    except UnknownNode as nobody:
+        cluster.world.happened(WORLD, FaultSkipped(operation=str(operation), why=str(nobody)))
 
 
-def _perform(cluster: Cluster, do: str, who: str | float, other: str | float = 0) -> None:
+def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) -> None:
     name = str(who)
-    node = cluster.select(name)
-    match do:
-        case "kill" | "pause" | "resume" | "stop":
-            if node.port is not None:
-                getattr(cluster, do)(name)
-        case "power_failure":
-            if node.port is not None:
-                node.power_failure()
-        case "restart":
-            if node.port is None:
-                node.start()
-        case "slow_disk":
-            cluster.slow_disk(name, append_ms=float(other))
-        case "cut":
-            cluster.cut(name, str(other))
-        case "heal":
-            cluster.heal(name, str(other))
-        case "isolate":
-            cluster.isolate(name)
-        case "rejoin":
-            cluster.rejoin(name)
+    runs = cluster.select(name).port is not None
+    if runs if do in NEEDS_DOWN else not runs and do in NEEDS_RUNNING:
+        return
+    match do, *more:
+        case "slow_disk", ms:
+            cluster.slow_disk(name, append_ms=float(ms))
+        case "slow_link", other, ms:
+            cluster.slow_link(name, str(other), extra_ms=float(ms))
+        case _, other:
+            getattr(cluster, do)(name, str(other))
+        case _:
+            getattr(cluster, do)(name)

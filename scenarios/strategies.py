@@ -1,8 +1,9 @@
 """Hypothesis strategies for plans: what a test draws, and what a failing test shrinks.
 
-The fault budget: stops, pauses, cuts and slow disks are free, and so are kills as long as no power fails: a killed one
-keeps its page cache. A power failure loses data, so a plan has at most min.insync.replicas - 1 of them, and only with
-eligible leader replicas: without them Kafka lets the last member of an ISR lead again after it lost its page cache.
+The fault budget: stops, pauses, cuts, slow disks and links are free, and so are kills as long as no power fails: a
+killed broker keeps its page cache. A power failure loses data, so a plan has at most min.insync.replicas - 1 of them,
+and only with eligible leader replicas: without them Kafka lets the last member of an ISR lead again after it lost its
+page cache.
 
 In a plan with a power failure no broker is killed. Kafka's controller cannot tell the one from the other: either is an
 unclean shutdown, which takes the broker out of the eligible leader replicas (KIP-966). Once all that hold a record went
@@ -43,6 +44,7 @@ gentle = st.one_of(
     st.builds(lambda at, pair: Operation(at, "cut", pair), times, pairs),
     st.builds(lambda at, pair: Operation(at, "heal", pair), times, pairs),
     st.builds(lambda at, node, ms: Operation(at, "slow_disk", (node, ms)), times, brokers, st.integers(1, 300)),
+    st.builds(lambda at, pair, ms: Operation(at, "slow_link", (*pair, ms)), times, pairs, st.integers(0, 1_500)),
 )
 power_failures = one("power_failure", st.sampled_from(NODES[:3]))
 

@@ -16,7 +16,7 @@ from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.world import World
 from kafsim.scenarios import catalogue, ping, planned
-from kafsim.scenarios.plan import PlanError, from_mapping
+from kafsim.scenarios.plan import Operation, PlanError, check_brokers, from_mapping
 from kafsim.scenarios.scenario import Given, schedule
 from kafsim.scenarios.simulation import Options, Run, run_story, run_world_story
 
@@ -59,6 +59,7 @@ def find(name: str, asked: Asked) -> Runnable:
     given, configs = _given(asked)
     given = scenario.given(given)
     shape = _shape(scenario.shape, asked, configs)
+    _check(given.operations, shape.brokers)
 
     async def story(cluster: Cluster) -> None:
         schedule(cluster, given)
@@ -84,6 +85,13 @@ def _given(asked: Asked) -> tuple[Given, dict[str, object]]:
 
 def _shape(shape: ClusterShape, asked: Asked, configs: dict[str, object]) -> ClusterShape:
     return attrs.evolve(shape, brokers=asked.brokers or shape.brokers, configs={**shape.configs, **configs})
+
+
+def _check(operations: tuple[Operation, ...], brokers: int) -> None:
+    try:
+        check_brokers(operations, brokers)
+    except PlanError as error:
+        raise UsageError(str(error)) from None
 
 
 def _runner(story: Callable[[Cluster], Any], seed: int, shape: ClusterShape) -> Callable[..., Run]:
@@ -126,6 +134,8 @@ def _plan(path: Path, asked: Asked) -> Runnable:
         loads=tuple(attrs.evolve(load, settings={**load.settings, **given.producer}) for load in plan.loads),
     )
 
+    _check(plan.operations, plan.brokers)
+
     def play(**options: Any) -> Run:
         try:
             return planned.run_plan(plan, **options)
@@ -151,11 +161,13 @@ def _story(path: Path, asked: Asked) -> Runnable:
     if given.producer or given.topic:
         raise UsageError("--set changes only settings of brokers when a story makes its own clients and topics")
     shape = ClusterShape(brokers=module.get("BROKERS", 3), configs=dict(module.get("CONFIGS", {})))
+    shape = _shape(shape, asked, configs)
+    _check(given.operations, shape.brokers)
 
     async def play(cluster: Cluster) -> None:
         schedule(cluster, given)
         await story(cluster)
 
     seed = asked.seed or 0
-    runner = _runner(play, seed, _shape(shape, asked, configs))
+    runner = _runner(play, seed, shape)
     return Runnable(name=path.name, seed=seed, run=runner, expected=str(module.get("EXPECTED", "ok")))

@@ -71,6 +71,14 @@ class LinkSlowed:
 
 
 @fact(STATE)
+class FaultSkipped:
+    """An operation of a plan that found nobody to act on when its time came."""
+
+    operation: str
+    why: str
+
+
+@fact(STATE)
 class DiskSlowed:
     append_us: int
     flush_us: int

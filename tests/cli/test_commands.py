@@ -149,12 +149,19 @@ def test_plans_and_stories_run_from_files(tmp_path):
     assert "a plan has no 'sed'" in kafsim("run", str(plan), code=2).stderr
 
 
+def test_a_fault_that_finds_nobody_is_told():
+    told = kafsim("run", "leader-killed", "--kill", "leader:order-0@0.3").stdout
+    assert "cannot kill leader:order-0: order-0 has no leader" in told
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
         (["--set", "acsk=1"], "unknown setting 'acsk'; did you mean 'acks'?"),
         (["--kill", "ledaer:orders-0@1"], "unknown role 'ledaer'; did you mean 'leader'?"),
         (["--kill", "leader:orders-0"], "--kill takes a node and a time"),
+        (["--kill", "9@1"], "kill 9: there is no broker 9; there are 1, 2, 3"),
+        (["--cut", "1,broker:8@1..2", "--brokers", "7"], "there is no broker 8; there are 1 to 7"),
         (["--cut", "1@2"], "--cut takes A,B@T1..T2"),
         (["--input", "nothing.txt"], "cannot read nothing.txt: No such file or directory"),
         (["--brokers", "0"], "--brokers must be from 1 to 100, not 0"),

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import itertools
+import re
+import tomllib
+from pathlib import Path
 
 import pytest
 from hypothesis import given, note
 
-from kafsim.scenarios.plan import Load, Operation, Plan, PlanError, Topic, from_mapping
+from kafsim.scenarios.plan import OPERATIONS, Load, Operation, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.strategies import plans
 from kafsim.scenarios.swarm import FAST, plan_of
@@ -86,6 +89,16 @@ def test_a_plan_is_read_from_a_mapping() -> None:
     assert run_plan(plan).history.acked == 5
 
 
+def test_the_page_on_plans_names_every_operation_and_its_example_runs() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text()
+    listed = re.findall(
+        r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## Operations")[1], re.MULTILINE))
+    )
+    assert set(listed) == {*OPERATIONS, "do"}
+    example = from_mapping(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
+    assert run_plan(example).history.acked == 60
+
+
 @pytest.mark.parametrize(
     ("given", "message"),
     [
@@ -95,6 +108,14 @@ def test_a_plan_is_read_from_a_mapping() -> None:
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1]}]}, "cut takes 2 arguments, not 1"),
         ({"operations": [{"at": 1, "do": "kill", "arguments": ["leader:t"]}]}, "'leader:t' names no partition"),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1, "contoller"]}]}, "did you mean 'controller'"),
+        (
+            {"operations": [{"at": 1, "do": "slow_disk", "arguments": [1, "x"]}]},
+            "slow_disk takes milliseconds, not 'x'",
+        ),
+        (
+            {"operations": [{"at": 1, "do": "slow_link", "arguments": [1, 2, -5]}]},
+            "slow_link takes milliseconds, not -5",
+        ),
         ({"loads": [{"topic": "t"}]}, "a load goes to 't'"),
         ({"topics": [{"nam": "t"}]}, "a topic has no 'nam'"),
     ],

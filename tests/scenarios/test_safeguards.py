@@ -10,10 +10,11 @@ from kafsim.cluster.invariants import INVARIANTS, Monitor
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts.fact import because
-from kafsim.protocol.safeguards import ALL_ON
+from kafsim.protocol.safeguards import ALL_ON, names
 from kafsim.protocol.types import Address, EventNumber, Micros
+from kafsim.scenarios.plan import Load, Plan, Topic, operation
 from kafsim.scenarios.planned import run_plan
-from kafsim.scenarios.swarm import plan_of
+from kafsim.scenarios.swarm import FAST, plan_of
 
 SEEN = {
     "check_producer_sequences": (range(3), {"idempotence"}),
@@ -48,6 +49,55 @@ def test_with_all_safeguards_the_same_plans_hold(safeguard: str) -> None:
         assert run_plan(plan, dispatch="direct", wire="share").ok
 
 
+# What the swarm does not find within a reasonable number of plans: (seconds, operation, arguments) each.
+SCRIPTED = {
+    # Acknowledged by the only replica that is left. The frozen high watermark alone would prevent it too.
+    ("check_min_isr", "freeze_high_watermark_under_min_isr"): (
+        ((1.0, "kill", "3"), (1.1, "kill", "2")),
+        "acked-on-min-isr",
+    ),
+    # What broker 3 lacks comes slowly; it is in the ISR before.
+    ("expand_isr_only_when_caught_up",): (
+        ((1.0, "kill", "3"), (5.5, "slow_link", "1", "3", 400), (6.0, "restart", "3")),
+        "candidate-completeness",
+    ),
+    # The case of KIP-903: the leader asks for broker 3, the request is long under way, and broker 3 comes back
+    # meanwhile with an empty disk.
+    ("check_broker_epochs",): (
+        (
+            (1.0, "kill", "3"),
+            (6.0, "restart", "3"),
+            (6.0005, "slow_link", "1", "controller", 5000),
+            (6.03, "slow_link", "1", "controller", 0),
+            (6.2, "stop", "3"),
+            (6.9, "cut", "1", "3"),
+            (6.96, "wipe", "3"),
+            (7.0, "restart", "3"),
+        ),
+        "candidate-completeness",
+    ),
+}
+
+
+def _scripted(operations: tuple[tuple[object, ...], ...], off: tuple[str, ...]) -> set[str]:
+    plan = Plan(
+        configs=FAST,
+        topics=(Topic(name="orders", assignment=((1, 2, 3),), configs={"min.insync.replicas": 2}),),
+        loads=(Load(topic="orders", count=60, start=0.1, every_ms=100),),
+        operations=tuple(operation(*given) for given in operations),
+        until=13.0,
+        safeguards=attrs.evolve(ALL_ON, **dict.fromkeys(off, False)),
+    )
+    return {violation.invariant for violation in run_plan(plan, dispatch="direct", wire="share").violations}
+
+
+@pytest.mark.parametrize("off", SCRIPTED, ids="+".join)
+def test_a_scripted_plan_breaks_without_its_safeguards_only(off: tuple[str, ...]) -> None:
+    operations, expected = SCRIPTED[off]
+    assert expected in _scripted(operations, off)
+    assert _scripted(operations, ()) == set()
+
+
 def test_without_recovery_a_torn_log_fails_its_broker() -> None:
     safeguards = attrs.evolve(ALL_ON, recover_after_unclean_shutdown=False)
 
@@ -80,3 +130,9 @@ def test_a_high_watermark_that_goes_down_is_seen() -> None:
 def test_every_invariant_is_shown_to_see() -> None:
     seen = {invariant for _, invariants in SEEN.values() for invariant in invariants}
     assert seen | {"one-leader-per-epoch", "high-watermark-monotone"} == set(INVARIANTS)
+
+
+def test_every_safeguard_is_shown_to_matter() -> None:
+    """Fencing of leader epochs is beside the diverging epoch in fetches; ``tests/broker/test_partition.py`` has it."""
+    shown = {*SEEN, *(name for off in SCRIPTED for name in off), "recover_after_unclean_shutdown"}
+    assert shown | {"fence_leader_epochs"} == set(names())
