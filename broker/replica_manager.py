@@ -234,8 +234,7 @@ class ReplicaManager:
         self._logs.high_watermarks.write()
 
     def on_checkpoint_timer(self, now: Micros) -> None:
-        self._logs.write_recovery_points()
-        self._logs.write_log_starts()
+        self._logs.write_bounds()
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
 
     def on_retention_timer(self, now: Micros) -> None:

@@ -69,6 +69,8 @@ class Log:
         """The metadata log: what it says is stated by whoever replays it."""
         self.recovery_point = 0
         """All below it is durable."""
+        self.moved: dict[str, Log] = {}
+        """Logs whose bounds may differ from their checkpoints; one for all logs of a directory."""
 
     @property
     def active(self) -> Segment:
@@ -217,6 +219,11 @@ class Log:
     def on_flushed(self, offset: int) -> None:
         """All below this offset has reached the disk."""
         self.recovery_point = max(self.recovery_point, min(offset, self.log_end_offset))
+        self.note_moved()
+
+    def note_moved(self) -> None:
+        """Recovery point, log start or first segment changed."""
+        self.moved[self.directory] = self
 
     def take_producer_snapshot(self, offset: int) -> None:
         self.files.replace(file_name(self.directory, offset, SNAPSHOT), self.producers.snapshot())
@@ -277,6 +284,7 @@ class Log:
         self.recovery_point = max(self.recovery_point, offset)
         self.high_watermark = max(self.high_watermark, offset)
         self.epochs.truncate_from_start(offset)
+        self.note_moved()
         self.outbox.happened(facts.LogStartAdvanced(log=self.directory, to=offset))
         return True
 
@@ -301,6 +309,7 @@ class Log:
         self.log_start_offset = min(self.log_start_offset, offset)
         self.high_watermark = min(self.high_watermark, offset)
         self.epochs.truncate_from_end(offset)
+        self.note_moved()
         self.rebuild_producers(offset, now_ms)
         self.outbox.happened(facts.LogTruncated(log=self.directory, to=offset, was=was))
         return True
@@ -314,6 +323,7 @@ class Log:
         self.segments = [self._new_segment(offset, now_ms)]
         self.log_start_offset = self.log_end_offset = self.high_watermark = self.recovery_point = offset
         self.epochs.clear()
+        self.note_moved()
         self.producers.clear(offset)
         self.producers.last_snapshot_offset = -1
         self.outbox.happened(facts.LogReplaced(log=self.directory, at=offset, was=was))
@@ -362,6 +372,7 @@ class Log:
             if segment.next_offset > self.recovery_point:
                 self.outbox.flush(segment.file)
         self.recovery_point = self.log_end_offset
+        self.note_moved()
 
 
 def _limit(segment: Segment, first: int, end: int, max_bytes: int, *, at_least_one: bool) -> int:

@@ -24,6 +24,12 @@ META_PROPERTIES = "meta.properties"
 PARTITION_METADATA = "partition.metadata"
 
 
+def partition_of(directory: str) -> TopicPartition:
+    """The partition whose log has this folder, ``orders-0``."""
+    topic, _, partition = directory.rpartition("-")
+    return TopicPartition(topic, int(partition))
+
+
 class OffsetCheckpoint:
     """One checkpoint file, written again only when an offset in it has changed."""
 
@@ -57,6 +63,7 @@ class LogDirectory:
         self._outbox = outbox
         self._safeguards = safeguards
         self.logs: dict[TopicPartition, Log] = {}
+        self._moved: dict[str, Log] = {}
         self.was_clean = files.get(CLEAN_SHUTDOWN) is not None
         self.previous_broker_epoch = self._read_clean_shutdown()
         """Of the process that stopped cleanly; -1 when the last one did not."""
@@ -91,10 +98,9 @@ class LogDirectory:
         found = {}
         for name in self._files.names():
             directory, slash, file = name.partition("/")
-            topic, dash, partition = directory.rpartition("-")
+            _, dash, partition = directory.rpartition("-")
             if slash and dash and file.endswith(LOG) and partition.isdigit():
-                tp = TopicPartition(topic, int(partition))
-                found[tp] = self._topic_id(directory)
+                found[partition_of(directory)] = self._topic_id(directory)
         return found
 
     def _topic_id(self, directory: str) -> Uuid:
@@ -128,28 +134,33 @@ class LogDirectory:
             high_watermark=self.high_watermarks.offsets.get(tp, 0),
         )
         self.logs[tp] = log
+        log.moved = self._moved
+        log.note_moved()
         return log
 
     def delete(self, tp: TopicPartition) -> None:
         """Log and checkpoints of a partition are gone."""
         self.logs.pop(tp, None)
+        self._moved.pop(str(tp), None)
         for name in list(self._files.names(f"{tp}/")):
             self._files.delete(name)
         for offsets in (self.recovery_points, self.high_watermarks, self.log_starts):
             offsets.forget(tp)
 
-    def write_recovery_points(self) -> None:
-        for tp, log in self.logs.items():
-            self.recovery_points.put(tp, log.recovery_point)
-        self.recovery_points.write()
+    def write_bounds(self) -> None:
+        """The checkpoints of recovery points and log starts; only logs that moved are looked at.
 
-    def write_log_starts(self) -> None:
-        """Only logs that begin inside their first segment need a line."""
-        for tp, log in self.logs.items():
+        A log has a line of its start only while that is inside its first segment.
+        """
+        for directory, log in self._moved.items():
+            tp = partition_of(directory)
+            self.recovery_points.put(tp, log.recovery_point)
             if log.log_start_offset > log.segments[0].base_offset:
                 self.log_starts.put(tp, log.log_start_offset)
             else:
                 self.log_starts.forget(tp)
+        self._moved.clear()
+        self.recovery_points.write()
         self.log_starts.write()
 
     def close(self, broker_epoch: int) -> None:
@@ -157,8 +168,7 @@ class LogDirectory:
         for tp, log in self.logs.items():
             log.close()
             self.high_watermarks.put(tp, log.high_watermark)
-        self.write_recovery_points()
-        self.write_log_starts()
+        self.write_bounds()
         self.high_watermarks.write()
         text = json.dumps({"version": 0, "brokerEpoch": broker_epoch}, separators=(",", ":"))
         file = self._files.replace(CLEAN_SHUTDOWN, text.encode())

@@ -44,6 +44,7 @@ def _delete(log: Log, reason: Reason, now_ms: int) -> int:
         segment.delete()
         log.outbox.happened(facts.SegmentDeleted(log=log.directory, base_offset=segment.base_offset, because=why))
     log.advance_log_start(log.segments[0].base_offset)
+    log.note_moved()
     return len(doomed)
 
 

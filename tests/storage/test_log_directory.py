@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from hypothesis import given
+from hypothesis import strategies as st
+
 from kafsim.protocol.types import TopicPartition
 from kafsim.storage import checkpoint
 from kafsim.storage.log_config import DEFAULT
 from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.retention import delete_old_segments
 from tests.storage.kit import NOW, Machine, batch
 
 TP, TOPIC_ID = TopicPartition("orders", 0), bytes(range(16))
@@ -80,3 +84,47 @@ def test_broken_checkpoints_count_as_empty():
         assert checkpoint.read_offsets(machine.disk, "c") == {}
     machine.disk.replace("c", b"0\n1\nt 0 5\n")
     assert checkpoint.read_offsets(machine.disk, "c") == {TopicPartition("t", 0): 5}
+
+
+steps = st.tuples(
+    st.sampled_from(("append", "append", "roll", "flush", "truncate", "start", "replace", "retain", "close", "delete")),
+    st.integers(0, 1),
+    st.integers(0, 8),
+)
+
+
+@given(st.lists(steps, min_size=20, max_size=60))
+def test_checkpoints_hold_what_a_walk_over_all_logs_would_write(script):
+    machine = Machine()
+    directory = open_directory(machine)
+    for do, partition, number in script:
+        tp = TopicPartition("orders", partition)
+        log = directory.open(tp, TOPIC_ID, DEFAULT, NOW)
+        match do:
+            case "append":
+                log.append_as_leader(batch("a"), 0, NOW)
+                log.set_high_watermark(log.log_end_offset)
+            case "roll" if log.active.size:
+                log.roll(log.log_end_offset, NOW)
+            case "flush":
+                log.on_flushed(number)
+            case "truncate":
+                log.truncate_to(max(number, log.log_start_offset), NOW)
+            case "start":
+                log.advance_log_start(min(number, log.high_watermark))
+            case "replace" if number == 0:
+                log.replace_all(number, NOW)
+            case "retain":
+                delete_old_segments(log, NOW)
+            case "close" if number == 0:
+                log.close()
+            case "delete" if number == 0:
+                directory.delete(tp)
+        directory.write_bounds()
+        logs = directory.logs.items()
+        assert checkpoint.read_offsets(machine.disk, checkpoint.RECOVERY_POINT) == {
+            tp: log.recovery_point for tp, log in logs
+        }
+        assert checkpoint.read_offsets(machine.disk, checkpoint.LOG_START) == {
+            tp: log.log_start_offset for tp, log in logs if log.log_start_offset > log.segments[0].base_offset
+        }
