@@ -64,16 +64,15 @@ class FetchSession:
     def is_follower(self) -> bool:
         return self.replica_id >= 0
 
-    def update(self, request: FetchRequest) -> tuple[list[PartitionKey], list[PartitionKey]]:
-        """Take what a request names; the partitions that are new and those that are gone."""
-        added, gone = [], []
+    def update(self, request: FetchRequest) -> list[PartitionKey]:
+        """Take what a request names; the partitions that are gone."""
+        gone = []
         for topic in request.topics:
             for asked in topic.partitions:
                 key = (topic.topic_id, asked.partition)
                 known = self.partitions.get(key)
                 if known is None:
                     self.partitions[key] = CachedPartition(key, asked)
-                    added.append(key)
                 else:
                     known.asked = asked
                 self.dirty[key] = None
@@ -84,7 +83,7 @@ class FetchSession:
                     self.dirty.pop(key, None)
                     self.outside.pop(key, None)
                     gone.append(key)
-        return added, gone
+        return gone
 
 
 def next_epoch(epoch: int) -> int:

@@ -1,8 +1,7 @@
 """One replica of one partition on a broker (Kafka: ``Partition``): its log, its role, and what a leader decides.
 
-no role --metadata--> Leader or Follower
-Leader <--metadata with another leader--> Follower
-Leader --metadata with the same leader--> Leader, with the ISR and the epochs of the metadata
+It leads or it follows, as the metadata says. A leader that is named again stays it, with the ISR and the epochs of the
+metadata.
 """
 
 from __future__ import annotations
@@ -60,13 +59,6 @@ class Leader:
     waiting: deque[Waiting] = attrs.field(factory=deque)
 
 
-@attrs.define
-class Follower:
-    """Another replica leads, or nobody (-1)."""
-
-    leader: int
-
-
 class Partition:
     """``leader_epoch`` is -1 until the metadata has spoken of it, so that any epoch is new after a restart."""
 
@@ -74,7 +66,8 @@ class Partition:
         self.tp = tp
         self.topic_id = topic_id
         self.log = log
-        self.role: Leader | Follower | None = None
+        self.leader: Leader | None = None
+        """What it does as leader; None while another replica leads, or nobody."""
         self.leader_epoch = -1
         self.partition_epoch = -1
         self.replica_count = 0
@@ -82,14 +75,11 @@ class Partition:
         """The fetch sessions that hold this partition, by their number."""
         self._broker = broker
         self._outbox = broker.outbox
+        self._is_lagging = False
 
     @property
     def name(self) -> str:
         return self.log.directory
-
-    @property
-    def leader(self) -> Leader | None:
-        return self.role if isinstance(self.role, Leader) else None
 
     @property
     def min_isr(self) -> int:
@@ -112,7 +102,7 @@ class Partition:
             for replica in replicas.values():
                 replica.reset(now, in_isr=replica.id in state.isr)
         waiting = was.waiting if was is not None else deque()
-        self.role = Leader(start, CommittedIsr(state.isr), replicas, waiting)
+        self.leader = Leader(start, CommittedIsr(state.isr), replicas, waiting)
         self.leader_epoch, self.partition_epoch = state.leader_epoch, state.partition_epoch
         self.replica_count = len(state.replicas)
         if is_new_epoch:
@@ -132,12 +122,11 @@ class Partition:
         if state.partition_epoch < self.partition_epoch:
             return False
         is_new_epoch = state.leader_epoch > self.leader_epoch
-        was = self.leader
-        self.role = Follower(state.leader)
+        was, self.leader = self.leader, None
         self.leader_epoch, self.partition_epoch = state.leader_epoch, state.partition_epoch
         self.replica_count = len(state.replicas)
         if was is not None:
-            self._broker.on_lagging(self, lagging=False)
+            self._set_lagging(lagging=False)
             self._fail_waiting(was)
         if is_new_epoch:
             why = because(facts.FOLLOWS, leader=state.leader, leader_epoch=state.leader_epoch)
@@ -152,10 +141,9 @@ class Partition:
 
     def close(self) -> None:
         """The replica is deleted or moved away."""
-        leader = self.leader
-        self.role = None
+        leader, self.leader = self.leader, None
         if leader is not None:
-            self._broker.on_lagging(self, lagging=False)
+            self._set_lagging(lagging=False)
             self._fail_waiting(leader)
 
     def check_epoch(self, epoch: int) -> int:
@@ -298,9 +286,18 @@ class Partition:
 
     def _note_lag(self) -> None:
         leader = self.leader
-        if leader is not None:
-            end = self.log.log_end_offset
-            self._broker.on_lagging(self, lagging=any(r.log_end_offset != end for r in leader.replicas.values()))
+        if leader is None:
+            return
+        end, lagging = self.log.log_end_offset, False
+        for replica in leader.replicas.values():
+            if replica.log_end_offset != end:
+                lagging = True
+        if lagging != self._is_lagging:
+            self._set_lagging(lagging=lagging)
+
+    def _set_lagging(self, *, lagging: bool) -> None:
+        self._is_lagging = lagging
+        self._broker.on_lagging(self, lagging=lagging)
 
     # ------------------------------------------------------------------------------- ISR
 

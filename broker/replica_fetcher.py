@@ -74,6 +74,10 @@ class ReplicaFetcher:
         self._leader = leader
         self._owners = owners
         self._settings = settings
+        self._max_wait_ms: int = settings["replica.fetch.wait.max.ms"]
+        self._min_bytes: int = settings["replica.fetch.min.bytes"]
+        self._max_bytes: int = settings["replica.fetch.response.max.bytes"]
+        self._partition_max_bytes: int = settings["replica.fetch.max.bytes"]
         self._broker_epoch = broker_epoch
         self._states: dict[PartitionKey, FetchState] = {}
         self._changed: dict[PartitionKey, None] = {}
@@ -125,7 +129,7 @@ class ReplicaFetcher:
     # --------------------------------------------------------------------------- requests
 
     def _send(self, now: Micros) -> None:
-        if self._in_flight or not any(state.due is None for state in self._first_ready()):
+        if self._in_flight or not self._has_ready():
             return
         if self._connection is None:
             self._connection = self._outbox.connect(self._leader, "fetcher")
@@ -135,12 +139,9 @@ class ReplicaFetcher:
         self._outbox.send(self._connection, Header(FETCH, 18, self._correlation), self._request())
         self._outbox.set_timer(self._timer, Micros(now + millis(self._settings["request.timeout.ms"])))
 
-    def _first_ready(self) -> list[FetchState]:
-        """Enough of the partitions to know whether there is one to ask for."""
-        for state in self._states.values():
-            if state.due is None:
-                return [state]
-        return []
+    def _has_ready(self) -> bool:
+        """Is there a partition to ask for?"""
+        return any(state.due is None for state in self._states.values())
 
     def _request(self) -> FetchRequest:
         keys = list(self._states) if self._session_epoch == 0 else list(self._changed)
@@ -157,9 +158,9 @@ class ReplicaFetcher:
         self._forgotten.clear()
         return FetchRequest(
             replica_state=ReplicaState(replica_id=self._given.address.id, replica_epoch=self._broker_epoch()),
-            max_wait_ms=self._settings["replica.fetch.wait.max.ms"],
-            min_bytes=self._settings["replica.fetch.min.bytes"],
-            max_bytes=self._settings["replica.fetch.response.max.bytes"],
+            max_wait_ms=self._max_wait_ms,
+            min_bytes=self._min_bytes,
+            max_bytes=self._max_bytes,
             session_id=self._session_id,
             session_epoch=self._session_epoch,
             topics=tuple(FetchTopic(topic_id=id_, partitions=tuple(p)) for id_, p in topics.items()),
@@ -176,7 +177,7 @@ class ReplicaFetcher:
             fetch_offset=offset,
             last_fetched_epoch=epoch,
             log_start_offset=start,
-            partition_max_bytes=self._settings["replica.fetch.max.bytes"],
+            partition_max_bytes=self._partition_max_bytes,
         )
 
     # ---------------------------------------------------------------------------- answers

@@ -26,7 +26,13 @@ def run_plan(plan: Plan, **options: object) -> Run:
 
 
 async def play(cluster: Cluster, plan: Plan) -> None:
-    """Create the topics, then let everything happen at its time; what comes after ``until`` does not."""
+    """Everything happens at its time; what comes after ``until`` does not."""
+    await begin(cluster, plan)
+    await cluster.world.advance(Micros(round(plan.until * 1_000_000)))
+
+
+async def begin(cluster: Cluster, plan: Plan) -> None:
+    """Create the topics, and put loads and operations on the clock."""
     for topic in plan.topics:
         placed = dict(enumerate(topic.assignment))
         await cluster.admin.create_topic(
@@ -36,25 +42,24 @@ async def play(cluster: Cluster, plan: Plan) -> None:
             assignment=placed,
             configs=topic.configs,
         )
-    begin = cluster.world.clock.now
+    start = cluster.world.clock.now
     for number, load in enumerate(plan.loads):
-        schedule_load(cluster, begin, number, load, plan.until)
+        schedule_load(cluster, start, number, load, plan.until)
     for operation in plan.operations:
         if operation.at >= plan.until:
             continue
-        at = begin + round(operation.at * 1_000_000)
+        at = start + round(operation.at * 1_000_000)
         cluster.world.at(at, lambda o=operation: perform(cluster, o), f"plan: {operation}")  # type: ignore[misc]
-    await cluster.world.advance(Micros(round(plan.until * 1_000_000)))
 
 
-def schedule_load(cluster: Cluster, begin: int, number: int, load: Load, until: float) -> None:
+def schedule_load(cluster: Cluster, start: int, number: int, load: Load, until: float) -> None:
     """Every arrival is an event; what it sends depends on the plan alone."""
     producer = cluster.producer(load.settings)
     for index in range(load.count):
         after = round(load.start * 1_000_000 + index * load.every_ms * 1_000)
         if after >= until * 1_000_000:
             break
-        at = begin + after
+        at = start + after
         cluster.world.at(at, lambda i=index: send(producer, number, load, i), "load")  # type: ignore[misc]
 
 

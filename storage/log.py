@@ -83,7 +83,8 @@ class Log:
 
     @property
     def latest_epoch(self) -> int:
-        return self.epochs.latest
+        entries = self.epochs.entries
+        return entries[-1].epoch if entries else -1
 
     # ---------------------------------------------------------------------- appending
 

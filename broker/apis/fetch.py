@@ -6,6 +6,7 @@ Behaviour:
   max.wait.ms. A new high watermark alone rides with the next answer to a follower (KAFKA-9952).
 * Consumers read below the high watermark, followers to the end of the log; from the leader only (KIP-392 is not here).
 * An answer within a session names only partitions with records, an error, or another high watermark or log start.
+* Whoever found no room in an answer comes first in the next one, so that no partition starves.
 """
 
 from __future__ import annotations
@@ -43,6 +44,8 @@ class ReadResult(NamedTuple):
     log_start: int = -1
     diverging: EpochEndOffset = NO_DIVERGENCE
     records: bytes = b""
+    left_out: bool = False
+    """There are records, and they did not fit into the answer any more."""
 
 
 class FetchApi:
@@ -79,18 +82,14 @@ class FetchApi:
 
     def _update(self, now: Micros, session: FetchSession, request: FetchRequest) -> dict[PartitionKey, int]:
         """Note what the request names, and how far a follower has come; the errors that this gives."""
-        added, gone = session.update(request)
-        for key in added:
-            partition = self._replicas.by_key.get(key)
-            if partition is not None:
-                partition.watchers[session.number] = session
-        for key in gone:
+        for key in session.update(request):
             partition = self._replicas.by_key.get(key)
             if partition is not None:
                 partition.forget(session)
         refused: dict[PartitionKey, int] = {}
         if session.is_follower:
-            for key in {**session.dirty, **session.outside}:
+            looked_at = {**session.dirty, **session.outside} if session.outside else session.dirty
+            for key in list(looked_at):
                 error = self._update_follower(now, session, session.partitions[key])
                 if error:
                     refused[key] = error
@@ -149,7 +148,9 @@ class FetchApi:
         read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
         if read.error:
             return ReadResult(cached, read.error)
-        return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, NO_DIVERGENCE, read.records)
+        left_out = asked.fetch_offset < bound and not read.records
+        start = log.log_start_offset
+        return ReadResult(cached, errors.NONE, log.high_watermark, start, NO_DIVERGENCE, read.records, left_out)
 
     def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
         """Where the epoch that the follower fetched last ends here, if its log and this one differ."""
@@ -194,7 +195,7 @@ class FetchApi:
         for result in results:
             if self._belongs(session, result):
                 topics.setdefault(result.cached.key[0], []).append(self._data(result))
-            if result.error == errors.NONE:
+            if result.error == errors.NONE and not result.left_out:
                 session.dirty.pop(result.cached.key, None)
         responses = tuple(
             FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
@@ -206,16 +207,19 @@ class FetchApi:
     def _belongs(self, session: FetchSession, result: ReadResult) -> bool:
         """Does this partition go into the answer? Notes what is sent."""
         cached = result.cached
-        changed = (
-            bool(result.records)
-            or result.high_watermark != cached.sent_high_watermark
-            or result.log_start != cached.sent_log_start
-            or result.diverging is not NO_DIVERGENCE
-            or result.error != errors.NONE
-        )
+        changed = bool(result.records) or self._is_news(result)
         cached.sent_high_watermark = -1 if result.error else result.high_watermark
         cached.sent_log_start = result.log_start
         return session.full or changed
+
+    def _is_news(self, result: ReadResult) -> bool:
+        """Apart from records, is there anything that the fetcher was not told yet?"""
+        return (
+            result.high_watermark != result.cached.sent_high_watermark
+            or result.log_start != result.cached.sent_log_start
+            or result.diverging is not NO_DIVERGENCE
+            or result.error != errors.NONE
+        )
 
     def _data(self, result: ReadResult) -> PartitionData:
         leader = NO_LEADER
