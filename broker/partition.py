@@ -264,9 +264,6 @@ class Partition:
         if replica is not None and replica.session is session:
             replica.session = None
 
-    def append_as_follower(self, data: bytes, epoch: int, wall_ms: int) -> Appended:
-        return self.log.append_as_follower(data, epoch, wall_ms)
-
     def take_high_watermark(self, now: Micros, offset: int, log_start: int) -> None:
         """What the leader said with its answer; a follower's high watermark may also go down."""
         if self._move_high_watermark(offset, leads=False):

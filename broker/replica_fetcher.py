@@ -233,7 +233,8 @@ class ReplicaFetcher:
         partition = state.partition
         if answer.records:
             try:
-                appended = partition.append_as_follower(answer.records, state.leader_epoch, self._given.wall_ms(now))
+                wall = self._given.wall_ms(now)
+                appended = partition.log.append_as_follower(answer.records, state.leader_epoch, wall)
             except UnexpectedOffset:
                 self._delay(now, key, state)
                 return

@@ -11,7 +11,7 @@ from cyclopts import Parameter
 from kafsim.cli.errors import EXPECTED, VIOLATION, UsageError
 
 if TYPE_CHECKING:
-    from kafsim.scenarios.recorded import Comparison
+    from kafsim.scenarios.comparison import Comparison
 
 
 def compare(
