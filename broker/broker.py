@@ -6,7 +6,6 @@ Before that, and when it stops, connections are closed.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -37,7 +36,6 @@ from kafsim.broker.replica_manager import (
     RETENTION_TIMER,
     ReplicaManager,
 )
-from kafsim.protocol.effects import REPLY
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
@@ -49,6 +47,7 @@ from kafsim.protocol.messages.list_offsets import ListOffsetsRequest
 from kafsim.protocol.messages.metadata import MetadataRequest
 from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
 from kafsim.protocol.messages.produce import ProduceRequest
+from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 from kafsim.storage.log_directory import LogDirectory
@@ -72,8 +71,7 @@ class Broker:
         self.outbox = given.outbox
         self.settings = settings
         self._owners: dict[ConnectionId, Any] = {}
-        self._muted: dict[ConnectionId, deque[tuple[Header, Any]]] = {}
-        """Connections with a request under way, and the requests that wait behind it."""
+        self._requests = MutedConnections(given.outbox, self._handle, self._complete_fetches)
         self._controller = controller
         self.logs = LogDirectory(given.files, given.outbox, given.safeguards)
         self._heartbeats = self._channel("heartbeat", patience=millis(settings["broker.heartbeat.interval.ms"]))
@@ -155,49 +153,28 @@ class Broker:
         owner = self._owners.get(connection)
         if owner is not None:
             owner.on_response(now, connection, header, body)
-        elif connection in self._muted:
-            self._muted[connection].append((header, body))
         else:
-            self._handle(now, connection, header, body)
-        self._finish(now)
+            self._requests.receive(now, connection, header, body)
+        self._requests.unmute(now)
 
-    def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+    def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
         if not self._is_serving:
             self.outbox.close(connection)
-            return
-        if not (isinstance(body, ProduceRequest) and body.acks == 0):
-            self._muted.setdefault(connection, deque())
+            return False
         self._apis[type(body)](now, connection, header, body)
+        return not (isinstance(body, ProduceRequest) and body.acks == 0)
 
-    def _finish(self, now: Micros) -> None:
-        """Answer fetches that have enough now, and take the next request of each connection that was answered.
-
-        A connection is muted from a request to its response (Kafka: ``SocketServer``): pipelined requests are handled
-        one after the other, and answers come in the order of the requests.
-        """
+    def _complete_fetches(self, now: Micros) -> None:
         self.fetches.complete_woken(now)
-        effects, seen = self.outbox.effects, 0
-        while self._muted and seen < len(effects):
-            effect, seen = effects[seen], seen + 1
-            if effect[0] != REPLY or effect[1] not in self._muted:
-                continue
-            connection: ConnectionId = effect[1]
-            waiting = self._muted.pop(connection)
-            while waiting and connection not in self._muted:
-                header, body = waiting.popleft()
-                self._handle(now, connection, header, body)
-            if waiting:
-                self._muted[connection] = waiting
-            self.fetches.complete_woken(now)
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
         owner = self._owners.pop(connection, None)
         if owner is not None:
             owner.on_disconnect(now, connection)
         else:
-            self._muted.pop(connection, None)
+            self._requests.forget(connection)
             self.fetches.on_disconnect(connection)
-        self._finish(now)
+        self._requests.unmute(now)
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         handler = self._timers.get(key)
@@ -207,7 +184,7 @@ class Broker:
             fetcher = self.replicas.fetchers.get(int(key[1]))
             if fetcher is not None:
                 (fetcher.on_timeout if key[0] == "fetcher" else fetcher.on_retry_timer)(now)
-        self._finish(now)
+        self._requests.unmute(now)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
         if key[0] == "rolled":

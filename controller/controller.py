@@ -40,6 +40,7 @@ from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.register_broker_record import RegisterBrokerRecord
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
+from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, ConnectionId, EventNumber, FlushKey, Header, Micros, TimerKey, millis
 from kafsim.protocol.uuid import Uuid
@@ -93,6 +94,7 @@ class Controller:
             self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
         )
         self.is_active = False
+        self._requests = MutedConnections(given.outbox, self._handle)
         self._deferred: deque[Deferred] = deque()
         self._pending: deque[Pending] = deque()
         self._handlers: dict[type, Callable[[Micros, ConnectionId, Header, Any], None]] = {
@@ -120,32 +122,40 @@ class Controller:
         self.metadata_log.start(now)
 
     def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        self._requests.receive(now, connection, header, body)
+        self._requests.unmute(now)
+
+    def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
         handler = self._handlers[type(body)]
-        if not self.is_active and not isinstance(body, FetchRequest):
-            refusal = _REFUSALS.get(type(body))
-            if refusal is None:
-                self.outbox.close(connection)
-            else:
-                self.outbox.reply(connection, header, refusal)
-            return
-        handler(now, connection, header, body)
+        if self.is_active or isinstance(body, FetchRequest):
+            handler(now, connection, header, body)
+            return True
+        refusal = _REFUSALS.get(type(body))
+        if refusal is None:
+            self.outbox.close(connection)
+            return False
+        self.outbox.reply(connection, header, refusal)
+        return True
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        self._requests.forget(connection)
         self.metadata_log.on_disconnect(connection)
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         if key == "metadata-fetch":
             self.metadata_log.on_wait_over(now)
-            return
-        period, task = self._tasks[key]
-        again = task(now)
-        self.outbox.set_timer(key, Micros(now + (RERUN if again else period)))
+        else:
+            period, task = self._tasks[key]
+            again = task(now)
+            self.outbox.set_timer(key, Micros(now + (RERUN if again else period)))
+        self._requests.unmute(now)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
         if key == VOTED:
             self.metadata_log.become_leader(now)
         elif key[0] == "metadata" and self.metadata_log.on_flushed(int(key[1])):
             self._on_committed(now)
+        self._requests.unmute(now)
 
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
         raise AssertionError("nobody calls a controller")
