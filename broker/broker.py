@@ -37,9 +37,11 @@ from kafsim.broker.replica_manager import (
     ReplicaManager,
 )
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
+from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
+from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
 from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from kafsim.protocol.messages.init_producer_id import InitProducerIdRequest
@@ -121,6 +123,8 @@ class Broker:
             DescribeProducersRequest: DescribeProducersApi(self.outbox, self.replicas).handle,
             CreateTopicsRequest: self._forward,
             DeleteTopicsRequest: self._forward,
+            CreatePartitionsRequest: self._forward,
+            ElectLeadersRequest: self._forward,
             IncrementalAlterConfigsRequest: self._forward,
         }
         apis[ApiVersionsRequest] = ApiVersionsApi(self.outbox, list(apis)).handle

@@ -16,7 +16,8 @@ from kafsim.broker.partition import Partition
 from kafsim.clients.admin import Admin
 from kafsim.clients.consumer import Consumer
 from kafsim.clients.producer import Producer
-from kafsim.cluster.handles import AdminHandle, ConsumerHandle, ProducerHandle, partition_of
+from kafsim.cluster.admin_handle import AdminHandle
+from kafsim.cluster.handles import ConsumerHandle, ProducerHandle, partition_of
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import WITHIN
 from kafsim.cluster.world import World

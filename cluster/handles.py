@@ -6,39 +6,15 @@ anything else. Method names are those of aiokafka, settings have Kafka's names.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable, Mapping
+from collections.abc import Awaitable, Iterable
 from typing import Any
 
 from kafsim.clients import calls
 from kafsim.clients.calls import ConsumerRecord, RecordMetadata
-from kafsim.clients.errors import KafkaError
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import Call
 from kafsim.cluster.world import World
-from kafsim.protocol import errors
-from kafsim.protocol.messages.create_topics import (
-    CreatableReplicaAssignment,
-    CreatableTopic,
-    CreatableTopicConfig,
-    CreatableTopicResult,
-    CreateTopicsRequest,
-)
-from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
-from kafsim.protocol.messages.describe_producers import (
-    DescribeProducersRequest,
-    ProducerState,
-    TopicRequest,
-)
-from kafsim.protocol.messages.incremental_alter_configs import (
-    AlterableConfig,
-    AlterConfigsResource,
-    IncrementalAlterConfigsRequest,
-)
-from kafsim.protocol.messages.metadata import MetadataResponseTopic
 from kafsim.protocol.types import Micros, TopicPartition
-
-CREATE_TOPICS, DELETE_TOPICS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 19, 20, 44, 61
-_RESOURCES = {"topic": 2, "broker": 4}
 
 
 def encode(value: bytes | str | None) -> bytes | None:
@@ -176,85 +152,3 @@ class ConsumerHandle(Handle):
         tps = tuple(map(partition_of, partitions))
         found: dict[TopicPartition, int] = await self._ask(calls.Offsets(tps, timestamp), "find offsets").wait()
         return found
-
-
-class AdminHandle(Handle):
-    """Topics and configurations. A refusal is raised as KafkaError."""
-
-    async def create_topic(
-        self,
-        name: str,
-        *,
-        partitions: int = -1,
-        replication_factor: int = -1,
-        assignment: Mapping[int, Iterable[int]] | None = None,
-        configs: Mapping[str, object] | None = None,
-    ) -> CreatableTopicResult:
-        """``assignment``: replicas by partition, the first one preferred; otherwise placed by the controller."""
-        placed = tuple(
-            CreatableReplicaAssignment(partition_index=index, broker_ids=tuple(brokers))
-            for index, brokers in (assignment or {}).items()
-        )
-        topic = CreatableTopic(
-            name=name,
-            num_partitions=partitions,
-            replication_factor=replication_factor,
-            assignments=placed,
-            configs=tuple(CreatableTopicConfig(name=n, value=text(v)) for n, v in (configs or {}).items()),
-        )
-        request = CreateTopicsRequest(topics=(topic,), timeout_ms=60_000)
-        response = await self._ask(calls.Ask(CREATE_TOPICS, request), f"create topic {name}").wait()
-        result: CreatableTopicResult = response.topics[0]
-        raise_for(result.error_code, result.error_message)
-        return result
-
-    async def delete_topic(self, name: str) -> None:
-        request = DeleteTopicsRequest(topics=(DeleteTopicState(name=name),), timeout_ms=60_000)
-        response = await self._ask(calls.Ask(DELETE_TOPICS, request), f"delete topic {name}").wait()
-        raise_for(response.responses[0].error_code, response.responses[0].error_message)
-
-    async def alter_configs(
-        self,
-        type_: str,
-        name: str,
-        *,
-        set: Mapping[str, object] | None = None,  # noqa: A002  # Kafka's word for it
-        delete: Iterable[str] = (),
-    ) -> None:
-        """``type_``: topic, or broker with the name "" for the cluster-wide default."""
-        changes = [AlterableConfig(name=n, config_operation=0, value=text(v)) for n, v in (set or {}).items()]
-        changes += [AlterableConfig(name=n, config_operation=1, value=None) for n in delete]
-        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
-        request = IncrementalAlterConfigsRequest(resources=(resource,))
-        response = await self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"alter {type_} {name}").wait()
-        raise_for(response.responses[0].error_code, response.responses[0].error_message)
-
-    async def list_topics(self) -> list[str]:
-        response = await self._ask(calls.DescribeTopics(), "list topics").wait()
-        return sorted(topic.name for topic in response.topics)
-
-    async def describe_topic(self, name: str) -> MetadataResponseTopic:
-        response = await self._ask(calls.DescribeTopics((name,)), f"describe topic {name}").wait()
-        topic: MetadataResponseTopic = response.topics[0]
-        raise_for(topic.error_code, None)
-        return topic
-
-    async def describe_producers(self, partition: TopicPartition | tuple[str, int] | str) -> tuple[ProducerState, ...]:
-        tp = partition_of(partition)
-        request = DescribeProducersRequest(topics=(TopicRequest(name=tp.topic, partition_indexes=(tp.partition,)),))
-        ask = calls.Ask(DESCRIBE_PRODUCERS, request, to_leader_of=tp)
-        response = await self._ask(ask, f"describe producers of {tp}").wait()
-        answer = response.topics[0].partitions[0]
-        raise_for(answer.error_code, answer.error_message)
-        producers: tuple[ProducerState, ...] = answer.active_producers
-        return producers
-
-
-def text(value: object) -> str:
-    """A configuration value as Kafka's text."""
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
-
-
-def raise_for(code: int, message: str | None) -> None:
-    if code != errors.NONE:
-        raise KafkaError(code, message)

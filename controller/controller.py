@@ -24,8 +24,10 @@ from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRe
 from kafsim.protocol.messages.alter_partition import AlterPartitionRequest
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
+from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
+from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
 from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from kafsim.protocol.metadata.begin_transaction_record import BeginTransactionRecord
@@ -104,6 +106,8 @@ class Controller:
             AlterPartitionRequest: self._decide_with(self.replication.alter_partition),
             CreateTopicsRequest: self._decide_with(self.topics.create),
             DeleteTopicsRequest: self._decide_with(self.topics.delete),
+            CreatePartitionsRequest: self._decide_with(self.topics.create_partitions),
+            ElectLeadersRequest: self._decide_with(self.replication.elect_leaders),
             IncrementalAlterConfigsRequest: self._decide_with(self.configs.alter),
             AllocateProducerIdsRequest: self._on_allocate_producer_ids,
         }

@@ -29,8 +29,17 @@ from kafsim.protocol.messages.alter_partition import (
     PartitionDataResult,
     TopicDataResult,
 )
+from kafsim.protocol.messages.elect_leaders import (
+    ElectLeadersRequest,
+    ElectLeadersResponse,
+    PartitionResult,
+    ReplicaElectionResult,
+)
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.uuid import Uuid
+
+PREFERRED_ELECTION, UNCLEAN_ELECTION = 0, 1
+"""Kafka: ``ElectionType``."""
 
 
 class ReplicationControl:
@@ -253,6 +262,39 @@ class ReplicationControl:
         if change is None:
             return []
         return [self.decide(key, change, because(facts.LEADER_ASKED, leader=-1, isr=""))]
+
+    def elect_leaders(self, request: ElectLeadersRequest) -> tuple[list[Any], ElectLeadersResponse]:
+        """An admin's request. Asked for all partitions, those that need no election are left out of the answer."""
+        records: list[Any] = []
+        results = []
+        for topic, indexes in self._asked_for_election(request):
+            answers = [self._elect_one(topic, index, request.election_type, records) for index in indexes]
+            if request.topic_partitions is None:
+                answers = [answer for answer in answers if answer.error_code != errors.ELECTION_NOT_NEEDED]
+            results.append(ReplicaElectionResult(topic=topic, partition_result=tuple(answers)))
+        return records, ElectLeadersResponse(replica_election_results=tuple(results))
+
+    def _asked_for_election(self, request: ElectLeadersRequest) -> list[tuple[str, tuple[int, ...]]]:
+        if request.topic_partitions is not None:
+            return [(topic.topic, topic.partitions) for topic in request.topic_partitions]
+        return [(n, tuple(range(self.state.partition_counts[id_]))) for n, id_ in self.state.topic_ids.items()]
+
+    def _elect_one(self, topic: str, index: int, type_: int, records: list[Any]) -> PartitionResult:
+        topic_id = self.state.topic_ids.get(topic)
+        partition = None if topic_id is None else self.state.partitions.get((topic_id, index))
+        if topic_id is None or partition is None:
+            what = f"topic as {topic}" if topic_id is None else f"partition as {topic}-{index}"
+            unknown = errors.UNKNOWN_TOPIC_OR_PARTITION
+            return PartitionResult(partition_id=index, error_code=unknown, error_message=f"No such {what}")
+        is_preferred = type_ == PREFERRED_ELECTION
+        if partition.leader == partition.replicas[0] if is_preferred else partition.leader != NO_LEADER:
+            error = errors.ELECTION_NOT_NEEDED
+        else:
+            made = self._elect((topic_id, index), Election.PREFERRED if is_preferred else Election.UNCLEAN)
+            records += made
+            missing = errors.PREFERRED_LEADER_NOT_AVAILABLE if is_preferred else errors.ELIGIBLE_LEADERS_NOT_AVAILABLE
+            error = errors.NONE if made else missing
+        return PartitionResult(partition_id=index, error_code=error, error_message=None)
 
     # ----------------------------------------------------------------------------- facts
 

@@ -12,6 +12,13 @@ from kafsim.protocol import errors
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
 from kafsim.protocol.config import ConfigError, check_topic
 from kafsim.protocol.entropy import Entropy
+from kafsim.protocol.messages.create_partitions import (
+    CreatePartitionsAssignment,
+    CreatePartitionsRequest,
+    CreatePartitionsResponse,
+    CreatePartitionsTopic,
+    CreatePartitionsTopicResult,
+)
 from kafsim.protocol.messages.create_topics import (
     CreatableTopic,
     CreatableTopicConfigs,
@@ -32,6 +39,8 @@ from kafsim.protocol.metadata.topic_record import TopicRecord
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 MAX_PARTITIONS = 10_000
+Placement = tuple[tuple[int, ...], tuple[int, ...]]
+"""The replicas of a partition, and its first ISR."""
 _LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
 
 
@@ -148,32 +157,36 @@ class TopicControl:
             raise TopicError(errors.INVALID_CONFIG, str(error)) from None
         return configs
 
-    def _manual(self, topic: CreatableTopic) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    def _manual(self, topic: CreatableTopic) -> list[Placement]:
         for field, value in (("replication factor", topic.replication_factor), ("numPartitions", topic.num_partitions)):
             if value != -1:
                 text = f"A manual partition assignment was specified, but {field} was not set to -1."
                 raise TopicError(errors.INVALID_REQUEST, text)
-        found: dict[int, tuple[tuple[int, ...], tuple[int, ...]]] = {}
+        found: dict[int, Placement] = {}
         expected = -1
         for assignment in topic.assignments:
             index, replicas = assignment.partition_index, assignment.broker_ids
             if index in found:
                 text = f"Found multiple manual partition assignments for partition {index}"
                 raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
-            self._check_assignment(replicas, expected)
+            found[index] = self._assigned(index, replicas, expected)
             expected = len(replicas)
-            isr = tuple(broker for broker in replicas if self.state.is_active(broker))
-            if not isr:
-                text = (
-                    f"All brokers specified in the manual partition assignment for partition {index} are fenced or "
-                    "in controlled shutdown."
-                )
-                raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
-            found[index] = (replicas, isr)
         if sorted(found) != list(range(len(found))):
             text = "partitions should be a consecutive 0-based integer sequence"
             raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
         return [found[index] for index in range(len(found))]
+
+    def _assigned(self, index: int, replicas: tuple[int, ...], expected: int) -> Placement:
+        """``expected``: how many replicas the partitions before have, -1 for the first one."""
+        self._check_assignment(replicas, expected)
+        isr = tuple(broker for broker in replicas if self.state.is_active(broker))
+        if not isr:
+            text = (
+                f"All brokers specified in the manual partition assignment for partition {index} are fenced or "
+                "in controlled shutdown."
+            )
+            raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
+        return replicas, isr
 
     def _check_assignment(self, replicas: tuple[int, ...], expected: int) -> None:
         why = None
@@ -192,7 +205,7 @@ class TopicControl:
         if why is not None:
             raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, f"The manual partition assignment includes {why}")
 
-    def _placed(self, topic: CreatableTopic) -> list[tuple[tuple[int, ...], tuple[int, ...]]]:
+    def _placed(self, topic: CreatableTopic) -> list[Placement]:
         factor, count = topic.replication_factor, self._partition_count(topic)
         if factor < -1 or factor == 0:
             text = "Replication factor must be larger than 0, or -1 to use the default value."
@@ -200,7 +213,9 @@ class TopicControl:
         if topic.num_partitions < -1 or topic.num_partitions == 0:
             text = "Number of partitions was set to an invalid non-positive value."
             raise TopicError(errors.INVALID_PARTITIONS, text)
-        factor = int(self.settings["default.replication.factor"]) if factor == -1 else factor
+        return self._place(count, int(self.settings["default.replication.factor"]) if factor == -1 else factor)
+
+    def _place(self, count: int, factor: int) -> list[Placement]:
         prefix = f"Unable to replicate the partition {factor} time(s): "
         try:
             placed = place(self._usable(), count, factor, self.entropy)
@@ -241,6 +256,53 @@ class TopicControl:
             for name, setting in sorted(TOPIC_SETTINGS.by_name.items())
             if not name.startswith("internal.")
         )
+
+    # ------------------------------------------------------------------------------ grow
+
+    def create_partitions(self, request: CreatePartitionsRequest) -> tuple[list[Any], CreatePartitionsResponse]:
+        """More partitions for topics that are there; never fewer."""
+        names = [topic.name for topic in request.topics]
+        records: list[Any] = []
+        results: dict[str, CreatePartitionsTopicResult] = {}
+        for topic in request.topics:
+            code, message = errors.NONE, None
+            try:
+                if names.count(topic.name) > 1:
+                    raise TopicError(errors.INVALID_REQUEST, "Duplicate topic name.")
+                records += self._grow(topic)
+            except TopicError as error:
+                code, message = error.code, error.message
+            results[topic.name] = CreatePartitionsTopicResult(name=topic.name, error_code=code, error_message=message)
+        response = CreatePartitionsResponse(results=tuple(results.values()))
+        return [] if request.validate_only else records, response
+
+    def _grow(self, topic: CreatePartitionsTopic) -> list[Any]:
+        topic_id = self.state.topic_ids.get(topic.name)
+        if topic_id is None:
+            text = "This server does not host this topic-partition."
+            raise TopicError(errors.UNKNOWN_TOPIC_OR_PARTITION, text)
+        now = self.state.partition_counts[topic_id]
+        if topic.count == now:
+            raise TopicError(errors.INVALID_PARTITIONS, f"Topic already has {now} partition(s).")
+        if topic.count < now:
+            text = f"The topic {topic.name} currently has {now} partition(s); {topic.count} would not be an increase."
+            raise TopicError(errors.INVALID_PARTITIONS, text)
+        factor, more = len(self.state.partitions[topic_id, 0].replicas), topic.count - now
+        if topic.assignments is None:
+            placements = self._place(more, factor)
+        else:
+            placements = self._assigned_anew(topic.assignments, now, more, factor)
+        return [self._partition(topic_id, now + n, replicas, isr) for n, (replicas, isr) in enumerate(placements)]
+
+    def _assigned_anew(
+        self, given: tuple[CreatePartitionsAssignment, ...], first: int, more: int, factor: int
+    ) -> list[Placement]:
+        if len(given) != more:
+            text = (
+                f"Attempted to add {more} additional partition(s), but only {len(given)} assignment(s) were specified."
+            )
+            raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
+        return [self._assigned(first + n, assignment.broker_ids, factor) for n, assignment in enumerate(given)]
 
     # ---------------------------------------------------------------------------- delete
 

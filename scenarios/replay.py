@@ -36,6 +36,8 @@ class Replay:
             "term": self._term,
             "create_topic": self._create_topic,
             "delete_topic": self._delete_topic,
+            "create_partitions": self._create_partitions,
+            "elect": self._elect,
             "alter_configs": self._alter_configs,
             "produce": self._produce,
             "producer": self._producer,
@@ -136,6 +138,18 @@ class Replay:
 
     async def _delete_topic(self, step: Step) -> Seen:
         await self.cluster.admin.delete_topic(step["topic"])
+        return {}
+
+    async def _create_partitions(self, step: Step) -> Seen:
+        await self.cluster.admin.create_partitions(step["topic"], step["count"], step.get("assignments") or None)
+        return {}
+
+    async def _elect(self, step: Step) -> Seen:
+        unclean = step["kind"] == "unclean"
+        if "topic" in step:
+            await self.cluster.admin.elect_leader((step["topic"], step["partition"]), unclean=unclean)
+        else:
+            await self.cluster.admin.elect_leaders(unclean=unclean)
         return {}
 
     async def _alter_configs(self, step: Step) -> Seen:

@@ -1,0 +1,159 @@
+"""What a story holds of its admin client: topics, configurations, elections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from kafsim.clients import calls
+from kafsim.clients.errors import KafkaError
+from kafsim.cluster.handles import Handle, partition_of
+from kafsim.protocol import errors
+from kafsim.protocol.messages.create_partitions import (
+    CreatePartitionsAssignment,
+    CreatePartitionsRequest,
+    CreatePartitionsTopic,
+)
+from kafsim.protocol.messages.create_topics import (
+    CreatableReplicaAssignment,
+    CreatableTopic,
+    CreatableTopicConfig,
+    CreatableTopicResult,
+    CreateTopicsRequest,
+)
+from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from kafsim.protocol.messages.describe_producers import (
+    DescribeProducersRequest,
+    ProducerState,
+    TopicRequest,
+)
+from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
+from kafsim.protocol.messages.incremental_alter_configs import (
+    AlterableConfig,
+    AlterConfigsResource,
+    IncrementalAlterConfigsRequest,
+)
+from kafsim.protocol.messages.metadata import MetadataResponseTopic
+from kafsim.protocol.types import TopicPartition
+
+CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 37, 43
+INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 44, 61
+_RESOURCES = {"topic": 2, "broker": 4}
+
+
+class AdminHandle(Handle):
+    """Topics and configurations. A refusal is raised as KafkaError."""
+
+    async def create_topic(
+        self,
+        name: str,
+        *,
+        partitions: int = -1,
+        replication_factor: int = -1,
+        assignment: Mapping[int, Iterable[int]] | None = None,
+        configs: Mapping[str, object] | None = None,
+    ) -> CreatableTopicResult:
+        """``assignment``: replicas by partition, the first one preferred; otherwise placed by the controller."""
+        placed = tuple(
+            CreatableReplicaAssignment(partition_index=index, broker_ids=tuple(brokers))
+            for index, brokers in (assignment or {}).items()
+        )
+        topic = CreatableTopic(
+            name=name,
+            num_partitions=partitions,
+            replication_factor=replication_factor,
+            assignments=placed,
+            configs=tuple(CreatableTopicConfig(name=n, value=text(v)) for n, v in (configs or {}).items()),
+        )
+        request = CreateTopicsRequest(topics=(topic,), timeout_ms=60_000)
+        response = await self._ask(calls.Ask(CREATE_TOPICS, request), f"create topic {name}").wait()
+        result: CreatableTopicResult = response.topics[0]
+        raise_for(result.error_code, result.error_message)
+        return result
+
+    async def delete_topic(self, name: str) -> None:
+        request = DeleteTopicsRequest(topics=(DeleteTopicState(name=name),), timeout_ms=60_000)
+        response = await self._ask(calls.Ask(DELETE_TOPICS, request), f"delete topic {name}").wait()
+        raise_for(response.responses[0].error_code, response.responses[0].error_message)
+
+    async def create_partitions(
+        self, name: str, count: int, assignments: Iterable[Iterable[int]] | None = None
+    ) -> None:
+        """Grow to ``count`` partitions; ``assignments``: the replicas of each new one."""
+        placed = None
+        if assignments is not None:
+            placed = tuple(CreatePartitionsAssignment(broker_ids=tuple(brokers)) for brokers in assignments)
+        topic = CreatePartitionsTopic(name=name, count=count, assignments=placed)
+        request = CreatePartitionsRequest(topics=(topic,), timeout_ms=60_000)
+        response = await self._ask(calls.Ask(CREATE_PARTITIONS, request), f"grow topic {name}").wait()
+        raise_for(response.results[0].error_code, response.results[0].error_message)
+
+    async def elect_leader(self, partition: TopicPartition | tuple[str, int] | str, *, unclean: bool = False) -> None:
+        """The preferred leader, or with ``unclean`` whoever is up, for a partition that has none."""
+        tp = partition_of(partition)
+        asked = (TopicPartitions(topic=tp.topic, partitions=(tp.partition,)),)
+        error = (await self._elect(asked, unclean=unclean)).get(tp)
+        if error is not None:
+            raise error
+
+    async def elect_leaders(self, *, unclean: bool = False) -> dict[TopicPartition, KafkaError]:
+        """As :meth:`elect_leader` for all partitions; those for which it failed, and why."""
+        return await self._elect(None, unclean=unclean)
+
+    async def _elect(
+        self, asked: tuple[TopicPartitions, ...] | None, *, unclean: bool
+    ) -> dict[TopicPartition, KafkaError]:
+        request = ElectLeadersRequest(election_type=int(unclean), topic_partitions=asked, timeout_ms=60_000)
+        response = await self._ask(calls.Ask(ELECT_LEADERS, request), "elect leaders").wait()
+        raise_for(response.error_code, None)
+        return {
+            TopicPartition(topic.topic, answer.partition_id): KafkaError(answer.error_code, answer.error_message)
+            for topic in response.replica_election_results
+            for answer in topic.partition_result
+            if answer.error_code
+        }
+
+    async def alter_configs(
+        self,
+        type_: str,
+        name: str,
+        *,
+        set: Mapping[str, object] | None = None,  # noqa: A002  # Kafka's word for it
+        delete: Iterable[str] = (),
+    ) -> None:
+        """``type_``: topic, or broker with the name "" for the cluster-wide default."""
+        changes = [AlterableConfig(name=n, config_operation=0, value=text(v)) for n, v in (set or {}).items()]
+        changes += [AlterableConfig(name=n, config_operation=1, value=None) for n in delete]
+        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
+        request = IncrementalAlterConfigsRequest(resources=(resource,))
+        response = await self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"alter {type_} {name}").wait()
+        raise_for(response.responses[0].error_code, response.responses[0].error_message)
+
+    async def list_topics(self) -> list[str]:
+        response = await self._ask(calls.DescribeTopics(), "list topics").wait()
+        return sorted(topic.name for topic in response.topics)
+
+    async def describe_topic(self, name: str) -> MetadataResponseTopic:
+        response = await self._ask(calls.DescribeTopics((name,)), f"describe topic {name}").wait()
+        topic: MetadataResponseTopic = response.topics[0]
+        raise_for(topic.error_code, None)
+        return topic
+
+    async def describe_producers(self, partition: TopicPartition | tuple[str, int] | str) -> tuple[ProducerState, ...]:
+        tp = partition_of(partition)
+        request = DescribeProducersRequest(topics=(TopicRequest(name=tp.topic, partition_indexes=(tp.partition,)),))
+        ask = calls.Ask(DESCRIBE_PRODUCERS, request, to_leader_of=tp)
+        response = await self._ask(ask, f"describe producers of {tp}").wait()
+        answer = response.topics[0].partitions[0]
+        raise_for(answer.error_code, answer.error_message)
+        producers: tuple[ProducerState, ...] = answer.active_producers
+        return producers
+
+
+def text(value: object) -> str:
+    """A configuration value as Kafka's text."""
+    return ("true" if value else "false") if isinstance(value, bool) else str(value)
+
+
+def raise_for(code: int, message: str | None) -> None:
+    if code != errors.NONE:
+        raise KafkaError(code, message)
