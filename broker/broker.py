@@ -13,8 +13,9 @@ import attrs
 
 from kafsim.broker.alter_partition import TIMER as ALTER_PARTITION_TIMER
 from kafsim.broker.alter_partition import AlterPartitionSender
-from kafsim.broker.apis import fetch, produce
+from kafsim.broker.apis import delete_records, fetch, produce
 from kafsim.broker.apis.api_versions import ApiVersionsApi
+from kafsim.broker.apis.delete_records import DeleteRecordsApi
 from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
 from kafsim.broker.apis.init_producer_id import InitProducerIdApi
@@ -39,6 +40,7 @@ from kafsim.broker.replica_manager import (
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
@@ -86,6 +88,8 @@ class Broker:
         self.fetches = FetchApi(given.outbox, self.replicas, sessions, settings["fetch.max.bytes"])
         self.replicas.fetches = self.fetches  # type: ignore[assignment]
         self.produces = ProduceApi(given, self.replicas)
+        self.deletions = DeleteRecordsApi(given.outbox, self.replicas)
+        self.replicas.deletions = self.deletions  # type: ignore[assignment]
         directory = self.logs.format(given.address.id, given.entropy.uuid(), cluster_id)
         self.lifecycle = BrokerLifecycle(
             given,
@@ -116,6 +120,7 @@ class Broker:
         apis: dict[type, Handle] = {
             ProduceRequest: self.produces.handle,
             FetchRequest: self.fetches.handle,
+            DeleteRecordsRequest: self.deletions.handle,
             ListOffsetsRequest: ListOffsetsApi(self.outbox, self.replicas).handle,
             MetadataRequest: metadata.handle,
             OffsetForLeaderEpochRequest: OffsetForLeaderEpochApi(self.outbox, self.replicas).handle,
@@ -137,6 +142,7 @@ class Broker:
             ALTER_PARTITION_TIMER: self.isr_changes.on_timer,
             fetch.TIMER: self.fetches.on_timer,
             produce.TIMER: self.produces.on_timer,
+            delete_records.TIMER: self.deletions.on_timer,
             ISR_TIMER: self.replicas.on_isr_timer,
             HIGH_WATERMARK_TIMER: self.replicas.on_high_watermark_timer,
             RETENTION_TIMER: self.replicas.on_retention_timer,

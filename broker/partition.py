@@ -39,6 +39,7 @@ class Surround(Protocol):
     def on_appended(self, partition: Partition) -> None: ...
     def on_high_watermark(self, now: Micros, partition: Partition) -> None: ...
     def on_lagging(self, partition: Partition, *, lagging: bool) -> None: ...
+    def on_follower_log_start(self, partition: Partition) -> None: ...
 
 
 class Waiting(NamedTuple):
@@ -136,6 +137,7 @@ class Partition:
         return is_new_epoch
 
     def _fail_waiting(self, leader: Leader) -> None:
+        self._broker.on_follower_log_start(self)
         while leader.waiting:
             leader.waiting.popleft().finish(errors.NOT_LEADER_OR_FOLLOWER)
 
@@ -247,12 +249,14 @@ class Partition:
         stale = broker_epoch != -1 and alive is not None and alive > broker_epoch
         if stale and self._broker.safeguards.check_broker_epochs:
             return errors.NOT_LEADER_OR_FOLLOWER
-        old = replica.log_end_offset
+        old, old_start = replica.log_end_offset, replica.log_start_offset
         replica.fetched(now, offset, log_start, self.log.log_end_offset, broker_epoch)
         replica.session = session
         self._note_lag()
         self._maybe_expand(now, leader, replica)
         self._note_outside(replica)
+        if replica.log_start_offset != old_start:
+            self._broker.on_follower_log_start(self)
         if replica.log_end_offset != old:
             self.maybe_advance_high_watermark(now)
         return errors.NONE

@@ -186,7 +186,7 @@ class ReplicaFetcher:
         if connection != self._connection:
             return
         if isinstance(body, ListOffsetsResponse):
-            self._on_offsets(now, body)
+            self._on_offsets(now, body, header.correlation_id)
             return
         if header.correlation_id != self._correlation:
             return
@@ -286,8 +286,8 @@ class ReplicaFetcher:
             )
             self._outbox.send(self._connection, Header(LIST_OFFSETS, 11, timestamp), request)
 
-    def _on_offsets(self, now: Micros, response: ListOffsetsResponse) -> None:
-        """The end, then the start: cut down to the end, or begin anew at the start."""
+    def _on_offsets(self, now: Micros, response: ListOffsetsResponse, timestamp: int) -> None:
+        """The end, then the start: cut down to the end, or begin anew at the start. ``timestamp``: which was asked."""
         for topic in response.topics:
             for answer in topic.partitions:
                 state = self._state_named(TopicPartition(topic.name, answer.partition_index))
@@ -295,8 +295,8 @@ class ReplicaFetcher:
                     continue
                 log = state.partition.log
                 wall = self._given.wall_ms(now)
-                if answer.timestamp == EARLIEST or answer.offset > log.log_end_offset:
-                    if answer.offset > log.log_end_offset and answer.timestamp == EARLIEST:
+                if timestamp == EARLIEST or answer.offset > log.log_end_offset:
+                    if answer.offset > log.log_end_offset and timestamp == EARLIEST:
                         log.replace_all(answer.offset, wall)
                 else:
                     why = because(facts.OUT_OF_RANGE, start=log.log_start_offset, end=answer.offset)

@@ -28,6 +28,12 @@ class Fetches:
     def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None: ...
 
 
+class Deletions:
+    """What they tell to whoever waits for a log start; the API that deletes records replaces this."""
+
+    def on_log_start(self, partition: Partition) -> None: ...
+
+
 class ReplicaManager:
     """Partitions by ``(topic id, index)``; fetchers by leader."""
 
@@ -47,6 +53,7 @@ class ReplicaManager:
         self.by_key: dict[PartitionKey, Partition] = {}
         self.fetchers: dict[int, ReplicaFetcher] = {}
         self.fetches = Fetches()
+        self.deletions = Deletions()
         self.in_controlled_shutdown = False
         self._given = given
         self._settings = settings
@@ -207,6 +214,14 @@ class ReplicaManager:
     def on_high_watermark(self, now: Micros, partition: Partition) -> None:
         self._moved[partition.tp] = partition.log.high_watermark
         self.fetches.mark(partition, followers=False, consumers=True)
+
+    def on_log_start(self, partition: Partition) -> None:
+        """The start of this log moved: followers are told with their next answers."""
+        self.fetches.mark(partition, followers=False, consumers=False)
+        self.deletions.on_log_start(partition)
+
+    def on_follower_log_start(self, partition: Partition) -> None:
+        self.deletions.on_log_start(partition)
 
     def on_lagging(self, partition: Partition, *, lagging: bool) -> None:
         key = (partition.topic_id, partition.tp.partition)

@@ -76,7 +76,9 @@ class Admin(Client):
             self.outbox.set_timer(RETRY_TIMER, Micros(wake))
 
     def _node(self, now: Micros, asked: Asked) -> int | None:
-        if asked.ask.to_leader_of is None:
+        if asked.ask.to_broker is not None:
+            node: int | None = asked.ask.to_broker
+        elif asked.ask.to_leader_of is None:
             node = self.network.least_loaded(self.metadata.nodes(), now)
         else:
             leader = self.metadata.leader(asked.ask.to_leader_of)
@@ -99,4 +101,5 @@ class Admin(Client):
             self._asked.remove(asked)
             self.outbox.answer_call(asked.call, response)
 
-        self.network.send(now, node, asked.ask.api, asked.ask.request, answered)
+        ask = asked.ask
+        self.network.send(now, node, ask.api, ask.request, answered, version=ask.version)

@@ -90,11 +90,13 @@ class ConsumerRecord:
 
 @attrs.frozen
 class Ask:
-    """An admin client's request to some broker; answered with the response."""
+    """An admin client's request to some broker, a leader or one broker; answered with the response."""
 
     api: int
     request: object
     to_leader_of: TopicPartition | None = None
+    to_broker: int | None = None
+    version: int = 0
 
 
 @attrs.frozen

@@ -20,6 +20,12 @@ from kafsim.protocol.messages.create_topics import (
     CreatableTopicResult,
     CreateTopicsRequest,
 )
+from kafsim.protocol.messages.delete_records import (
+    DeleteRecordsPartition,
+    DeleteRecordsPartitionResult,
+    DeleteRecordsRequest,
+    DeleteRecordsTopic,
+)
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
 from kafsim.protocol.messages.describe_producers import (
     DescribeProducersRequest,
@@ -33,9 +39,11 @@ from kafsim.protocol.messages.incremental_alter_configs import (
     IncrementalAlterConfigsRequest,
 )
 from kafsim.protocol.messages.metadata import MetadataResponseTopic
+from kafsim.protocol.schema import about
 from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.wire.json_form import from_json, to_json
 
-CREATE_TOPICS, DELETE_TOPICS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 37, 43
+CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 21, 37, 43
 INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 44, 61
 _RESOURCES = {"topic": 2, "broker": 4}
 
@@ -112,6 +120,19 @@ class AdminHandle(Handle):
             if answer.error_code
         }
 
+    async def delete_records(self, partition: TopicPartition | tuple[str, int] | str, before: int) -> int:
+        """Records below this offset are gone, -1: below the high watermark; answers the low watermark."""
+        tp = partition_of(partition)
+        asked = DeleteRecordsPartition(partition_index=tp.partition, offset=before)
+        request = DeleteRecordsRequest(
+            topics=(DeleteRecordsTopic(name=tp.topic, partitions=(asked,)),), timeout_ms=60_000
+        )
+        ask = calls.Ask(DELETE_RECORDS, request, to_leader_of=tp)
+        response = await self._ask(ask, f"delete records of {tp}").wait()
+        answer: DeleteRecordsPartitionResult = response.topics[0].partitions[0]
+        raise_for(answer.error_code, None)
+        return answer.low_watermark
+
     async def alter_configs(
         self,
         type_: str,
@@ -147,6 +168,27 @@ class AdminHandle(Handle):
         raise_for(answer.error_code, answer.error_message)
         producers: tuple[ProducerState, ...] = answer.active_producers
         return producers
+
+    async def raw(self, broker: int, api: str, version: int, body: Mapping[str, object]) -> dict[str, object]:
+        """One request to one broker, and its response, in the JSON of Kafka's message definitions; ``api``: FETCH.
+
+        ValueError for an API that is not built, a version that it does not have, or a body that does not fit.
+        """
+        cls, key = _request_class(api, version)
+        ask = calls.Ask(key, from_json(cls, dict(body), version), to_broker=broker, version=version)
+        response = await self._ask(ask, f"send {api} to broker {broker}").wait()
+        return to_json(response, version)
+
+
+def _request_class(api: str, version: int) -> tuple[type, int]:
+    name = "".join(part.capitalize() for part in api.split("_")) + "Request"
+    for cls, known in about.items():
+        if cls.__name__ == name:
+            low, high = known.versions
+            if not low <= version <= high:
+                raise ValueError(f"{api} has the versions {low} to {high}, not {version}")
+            return cls, known.key
+    raise ValueError(f"{api} is not built")
 
 
 def text(value: object) -> str:

@@ -25,6 +25,7 @@ from kafsim.controller.metadata_state import (
 )
 from kafsim.protocol.facts import controller as facts
 from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.java import hash_order
 from kafsim.protocol.metadata.partition_change_record import PartitionChangeRecord
 
 
@@ -122,7 +123,7 @@ class PartitionChangeBuilder:
             self._elr = ()
             return
         candidates = {*self._elr, *self.partition.isr}
-        self._elr = _in_order(candidates - {*self._isr} - {*self.unclean_shutdown})
+        self._elr = tuple(hash_order(sorted(candidates - {*self._isr} - {*self.unclean_shutdown})))
 
     # ----------------------------------------------------------------------- election
 
@@ -233,14 +234,6 @@ class PartitionChangeBuilder:
         if self._leader == NO_LEADER and not self.partition.last_known_elr:
             return (self.partition.leader,)
         return () if self._leader >= 0 and self.partition.last_known_elr else None
-
-
-def _in_order(replicas: set[int]) -> tuple[int, ...]:
-    """The order in which a Java ``HashSet<Integer>`` is walked: by hash bucket."""
-    capacity = 16
-    while len(replicas) > capacity * 3 // 4:
-        capacity *= 2
-    return tuple(sorted(replicas, key=lambda r: ((r ^ r >> 16) & (capacity - 1), r)))
 
 
 def _changed(new: tuple[int, ...], old: tuple[int, ...]) -> tuple[int, ...] | None:

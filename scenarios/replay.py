@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -9,13 +10,18 @@ from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.errors import Stuck
 from kafsim.cluster.handles import ProducerHandle
+from kafsim.protocol import errors
 from kafsim.protocol.config import ConfigError
+from kafsim.protocol.records.batch import OVERHEAD, TRANSACTIONAL, header
 from kafsim.protocol.surroundings import EPOCH_MS
+from kafsim.protocol.types import TopicPartition
 from kafsim.scenarios.comparison import FIELDS, Comparison, Difference, Seen, Step, Unsupported
 from kafsim.scenarios.looks import Looks
 
 _PLAIN = {"enable.idempotence": False, "retries": 0, "linger.ms": 0, "request.timeout.ms": 5_000}
 _ONCE = {**_PLAIN, "delivery.timeout.ms": 6_000, "reconnect.backoff.max.ms": 500}
+_RAW = {"PRODUCE": 3, "LIST_OFFSETS": 1, "OFFSET_FOR_LEADER_EPOCH": 2, "FETCH": 13}
+"""The APIs that a step may speak by hand, from this version on."""
 
 
 class Replay:
@@ -38,7 +44,9 @@ class Replay:
             "delete_topic": self._delete_topic,
             "create_partitions": self._create_partitions,
             "elect": self._elect,
+            "delete_records": self._delete_records,
             "alter_configs": self._alter_configs,
+            "raw": self._raw,
             "produce": self._produce,
             "producer": self._producer,
             "send": self._send,
@@ -152,12 +160,26 @@ class Replay:
             await self.cluster.admin.elect_leaders(unclean=unclean)
         return {}
 
+    async def _delete_records(self, step: Step) -> Seen:
+        tp = TopicPartition(step["topic"], step.get("partition", 0))
+        if self.cluster.partition(tp) is None:
+            raise KafkaError(errors.UNKNOWN_TOPIC_OR_PARTITION)
+        return {"low_watermark": await self.cluster.admin.delete_records(tp, step["offset"])}
+
     async def _alter_configs(self, step: Step) -> Seen:
         type_ = step.get("type", "topic")
         if type_ not in ("topic", "broker"):
             raise Unsupported(f"alter_configs of a {type_}")
         await self.cluster.admin.alter_configs(type_, step["name"], set=step.get("set"), delete=step.get("delete", ()))
         return {}
+
+    async def _raw(self, step: Step) -> Seen:
+        api, version = step["api"], step["version"]
+        if api not in _RAW or version < _RAW[api]:
+            raise Unsupported(f"raw {api} version {version}")
+        if api == "PRODUCE" and _is_transactional(step["body"]):
+            raise Unsupported("raw PRODUCE in a transaction")
+        return await self.cluster.admin.raw(step["node"], api, version, step["body"])
 
     # --------------------------------------------------------------------------- producers
 
@@ -208,6 +230,12 @@ class Replay:
             return {"offset": (await pending).offset}
         except KafkaError as error:
             return {"error": error.name}
+
+
+def _is_transactional(produce: Step) -> bool:
+    given = [data["records"] for topic in produce["topicData"] for data in topic["partitionData"]]
+    decoded = [base64.b64decode(records) for records in given if records]
+    return any(len(data) >= OVERHEAD and header(data).attributes & TRANSACTIONAL for data in decoded)
 
 
 def _results(outcomes: list[Seen]) -> Seen:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.java import hash_order
 from kafsim.protocol.messages.describe_producers import (
     DescribeProducersRequest,
     DescribeProducersResponse,
@@ -44,6 +45,6 @@ class DescribeProducersApi:
                 coordinator_epoch=entry.coordinator_epoch,
                 current_txn_start_offset=entry.current_txn_first_offset,
             )
-            for entry in partition.log.producers.entries.values()
+            for entry in map(partition.log.producers.entries.__getitem__, hash_order(partition.log.producers.entries))
         )
         return PartitionResponse(partition_index=tp.partition, active_producers=producers)

@@ -35,6 +35,21 @@ from kafsim.storage.log import Appended
 TIMER = "produce-purgatory"
 NO_LEADER = LeaderIdAndEpoch()
 
+EXPECTED = frozenset(
+    {
+        errors.UNKNOWN_TOPIC_OR_PARTITION,
+        errors.UNKNOWN_TOPIC_ID,
+        errors.NOT_LEADER_OR_FOLLOWER,
+        errors.MESSAGE_TOO_LARGE,
+        errors.RECORD_LIST_TOO_LARGE,
+        errors.CORRUPT_MESSAGE,
+        errors.KAFKA_STORAGE_ERROR,
+        errors.INVALID_REQUIRED_ACKS,
+        errors.INVALID_TOPIC_EXCEPTION,
+    }
+)
+"""Kafka: the exceptions that ``ReplicaManager.appendRecordsToLeader`` knows."""
+
 
 @attrs.define
 class PendingProduce:
@@ -92,9 +107,15 @@ class ProduceApi:
             index=tp.partition,
             error_code=error,
             base_offset=-1,
+            log_start_offset=self._log_start(tp, error),
             error_message=message,
             current_leader=self._leader_hint(tp, error),
         )
+
+    def _log_start(self, tp: TopicPartition, error: int) -> int:
+        """Kafka tells it with every error that it did not expect to happen."""
+        partition = self._replicas.partition(tp)
+        return -1 if error in EXPECTED or isinstance(partition, int) else partition.log.log_start_offset
 
     def _leader_hint(self, tp: TopicPartition, error: int) -> LeaderIdAndEpoch:
         """NOT_LEADER_OR_FOLLOWER names the leader, so that the client need not ask (KIP-951)."""

@@ -79,17 +79,17 @@ def _field_form(wire: Wire, hint: Any, version: int, *, flexible: bool) -> Form:
     elif base in {"string", "bytes", "records"}:
         form = primitives.sized(compact=flexible, text=base == "string")
     else:
-        form = form_of(_class_in(hint), version, flexible=flexible)
+        form = form_of(class_in(hint), version, flexible=flexible)
     return primitives.array(form, compact=flexible) if is_array else form
 
 
-def _class_in(hint: Any) -> type:
+def class_in(hint: Any) -> type:
     """The message class in ``X``, ``X | None``, ``tuple[X, ...]`` and so on."""
     if isinstance(hint, type) and attrs.has(hint):
         return hint
     for argument in typing.get_args(hint):
         if argument not in (type(None), Ellipsis):
-            return _class_in(argument)
+            return class_in(argument)
     raise AssertionError(f"no message class in {hint}")
 
 

@@ -18,6 +18,8 @@ from kafsim.protocol import codec, messages, metadata, uuid
 from kafsim.protocol.metadata import serde
 from kafsim.protocol.schema import about, versions, wire_of
 from kafsim.protocol.wire import codec as wire_codec
+from kafsim.protocol.wire import json_form
+from kafsim.protocol.wire.primitives import WireError
 
 DATA = Path(__file__).parent.parent / "data"
 SCHEMAS = json.loads((DATA / "schemas.json").read_text())
@@ -60,7 +62,7 @@ def check_fields(cls, fields, common):
         base = type_.removeprefix("[]")
         if base[0].isupper():
             assert wire.type.removeprefix("[]") in (base, base + "Result")
-            check_fields(wire_codec._class_in(hints[snake(name)]), inner or common[base], common)
+            check_fields(wire_codec.class_in(hints[snake(name)]), inner or common[base], common)
         else:
             assert wire.type == type_
 
@@ -105,7 +107,7 @@ def values(wire, hint):
     if base in NUMBERS:
         one = st.integers(-(2 ** NUMBERS[base]), 2 ** NUMBERS[base] - 1)
     elif base[0].isupper():
-        one = instances(wire_codec._class_in(hint))
+        one = instances(wire_codec.class_in(hint))
     else:
         one = {
             "uint16": st.integers(0, 65535),
@@ -140,10 +142,41 @@ def in_version(message, version):
 
 @pytest.mark.parametrize("name", CLASSES)
 @given(data=st.data())
-def test_every_message_survives_both_forms(name, data):
+def test_every_message_survives_all_forms(name, data):
     cls = CLASSES[name]
     message = data.draw(instances(cls))
     assert codec.decode(codec.encode(message)) == message
     version = data.draw(st.integers(*about[cls].versions))
     written = wire_codec.encode(message, version)
     assert wire_codec.decode(cls, written, version) == (in_version(message, version), len(written))
+    shown = json.loads(json.dumps(json_form.to_json(message, version)))
+    assert json_form.from_json(cls, shown, version) == in_version(message, version)
+
+
+@pytest.mark.parametrize("vector", METADATA, ids=lambda v: v["name"])
+def test_json_is_kafkas_own(vector):
+    record, version = serde.decode(bytes.fromhex(vector["hex"]))
+    shown = json_form.to_json(record, version)
+    for end_point in vector["data"].get("endPoints") or []:
+        end_point["port"] &= 0xFFFF  # the vectors' random ports do not fit their field
+    assert shown == vector["data"]
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"topic": []}, "ListOffsetsRequest has no 'topic'"),
+        ({"topics": [{"name": "t", "partitions": [{"time": 1}]}]}, "ListOffsetsPartition has no 'time'"),
+        ({"replicaId": {"a": 1}}, "replicaId is {'a': 1}: that is no int"),
+        ({"topics": 3}, "topics is 3: that is no list"),
+        ({"isolationLevel": True}, "isolationLevel is True: that is no int"),
+    ],
+)
+def test_json_that_does_not_fit_is_named(given, message):
+    with pytest.raises(WireError, match=re.escape(message)):
+        json_form.from_json(CLASSES["ListOffsetsRequest"], given, 8)
+
+
+def test_json_fields_of_other_versions_are_passed_over():
+    given = {"replicaId": -1, "timeoutMs": 5, "isolationLevel": 1}
+    assert json_form.from_json(CLASSES["ListOffsetsRequest"], given, 1).timeout_ms == 0
