@@ -6,7 +6,7 @@ Before that, and when it stops, connections are closed.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any
 
 import attrs
@@ -16,6 +16,7 @@ from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.apis import delete_records, fetch, produce
 from kafsim.broker.apis.api_versions import ApiVersionsApi
 from kafsim.broker.apis.delete_records import DeleteRecordsApi
+from kafsim.broker.apis.describe_configs import DescribeConfigsApi
 from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
 from kafsim.broker.apis.init_producer_id import InitProducerIdApi
@@ -42,6 +43,7 @@ from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
+from kafsim.protocol.messages.describe_configs import DescribeConfigsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
 from kafsim.protocol.messages.fetch import FetchRequest
@@ -66,14 +68,24 @@ class Terminate:
 
 
 class Broker:
-    """``settings`` are parsed broker settings; ``controller`` is where the controller listens."""
+    """``settings`` are parsed broker settings, ``static`` the names of those that were given.
+
+    ``controller`` is where the controller listens.
+    """
 
     def __init__(
-        self, given: Surroundings, settings: dict[str, Any], controller: Address, cluster_id: str, rack: str | None
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        controller: Address,
+        cluster_id: str,
+        rack: str | None,
+        static: Collection[str] = (),
     ) -> None:
         self.given = given
         self.outbox = given.outbox
         self.settings = settings
+        self._static = static
         self._owners: dict[ConnectionId, Any] = {}
         self._requests = MutedConnections(given.outbox, self._handle, self._complete_fetches)
         self._controller = controller
@@ -125,6 +137,9 @@ class Broker:
             MetadataRequest: metadata.handle,
             OffsetForLeaderEpochRequest: OffsetForLeaderEpochApi(self.outbox, self.replicas).handle,
             InitProducerIdRequest: InitProducerIdApi(self.outbox, ids).handle,
+            DescribeConfigsRequest: DescribeConfigsApi(
+                self.outbox, self.metadata.state, self.given.address.id, self.settings, self._static
+            ).handle,
             DescribeProducersRequest: DescribeProducersApi(self.outbox, self.replicas).handle,
             CreateTopicsRequest: self._forward,
             DeleteTopicsRequest: self._forward,

@@ -27,6 +27,12 @@ from kafsim.protocol.messages.delete_records import (
     DeleteRecordsTopic,
 )
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest, DeleteTopicState
+from kafsim.protocol.messages.describe_configs import (
+    DescribeConfigsRequest,
+    DescribeConfigsResource,
+    DescribeConfigsResourceResult,
+    DescribeConfigsResult,
+)
 from kafsim.protocol.messages.describe_producers import (
     DescribeProducersRequest,
     ProducerState,
@@ -44,7 +50,7 @@ from kafsim.protocol.types import TopicPartition
 from kafsim.protocol.wire.json_form import from_json, to_json
 
 CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 21, 37, 43
-INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 44, 61
+DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 32, 44, 61
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
@@ -148,6 +154,18 @@ class AdminHandle(Handle):
         request = IncrementalAlterConfigsRequest(resources=(resource,))
         response = await self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"alter {type_} {name}").wait()
         raise_for(response.responses[0].error_code, response.responses[0].error_message)
+
+    async def describe_configs(self, type_: str, name: str) -> dict[str, DescribeConfigsResourceResult]:
+        """``type_``: topic, or broker; the broker named answers for itself, any one for the cluster-wide default ""."""
+        resource = DescribeConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configuration_keys=None)
+        request = DescribeConfigsRequest(resources=(resource,), include_synonyms=True)
+        to = int(name) if type_ == "broker" and name else None
+        response = await self._ask(
+            calls.Ask(DESCRIBE_CONFIGS, request, to_broker=to), f"describe {type_} {name}"
+        ).wait()
+        result: DescribeConfigsResult = response.results[0]
+        raise_for(result.error_code, result.error_message)
+        return {entry.name: entry for entry in result.configs}
 
     async def list_topics(self) -> list[str]:
         response = await self._ask(calls.DescribeTopics(), "list topics").wait()

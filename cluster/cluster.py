@@ -65,6 +65,7 @@ class Cluster:
         self.shape = shape or ClusterShape()
         self.name = name
         settings = BROKER.parse(self.shape.configs)
+        static = frozenset(self.shape.configs)
         address = Address(name, "controller", CONTROLLER_ID)
         self.controller = world.add(address, lambda given: Controller(given, settings, self.shape.features, CLUSTER_ID))
         self.brokers: dict[int, Node] = {}
@@ -72,7 +73,7 @@ class Cluster:
             rack = self.shape.racks[id_ - 1] if self.shape.racks else None
             self.brokers[id_] = world.add(
                 Address(name, "broker", id_),
-                lambda given, rack=rack: Broker(given, settings, address, CLUSTER_ID, rack),  # type: ignore[misc]
+                lambda given, rack=rack: Broker(given, settings, address, CLUSTER_ID, rack, static),  # type: ignore[misc]
             )
         self.bootstrap = list(self.brokers)
         """What clients made from now on have as bootstrap.servers."""

@@ -48,6 +48,8 @@ class ConfigControl:
 
     def _alter_one(self, resource: AlterConfigsResource) -> tuple[list[ConfigRecord], int, str | None]:
         type_, name = resource.resource_type, resource.resource_name
+        if type_ == TOPIC and not name:
+            return [], errors.INVALID_REQUEST, "Default topic resources are not allowed."
         if type_ == TOPIC and name not in self.state.topic_ids:
             return [], errors.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist."
         if type_ not in (TOPIC, BROKER):

@@ -28,6 +28,7 @@ FIELDS = {
     "end_offsets": ("start", "end", "last_stable", "at_timestamp", "error"),
     "broker": ("fenced", "in_controlled_shutdown"),
     "topics": ("names", "error"),
+    "config": ("value", "source", "error"),
     "producers": ("active", "error"),
     "isr": ("isr",),
 }

@@ -15,6 +15,13 @@ from kafsim.protocol.types import TopicPartition
 from kafsim.scenarios.comparison import Seen, Step, Unsupported
 
 LONGEST_TEXT = 40
+_SOURCES = (
+    "DYNAMIC_TOPIC_CONFIG",
+    "DYNAMIC_BROKER_CONFIG",
+    "DYNAMIC_DEFAULT_BROKER_CONFIG",
+    "STATIC_BROKER_CONFIG",
+    "DEFAULT_CONFIG",
+)
 _READER = {"auto.offset.reset": "earliest", "default.api.timeout.ms": 8_000, "request.timeout.ms": 5_000}
 
 
@@ -29,6 +36,7 @@ class Looks:
             "log": self._log,
             "replica_log": self._replica_log,
             "end_offsets": self._end_offsets,
+            "config": self._config,
             "broker": self._broker,
             "topics": self._topics,
             "producers": self._producers_of,
@@ -104,6 +112,12 @@ class Looks:
         if "timestamp" in step:
             seen["at_timestamp"] = (await reader.offsets_for_time([tp], step["timestamp"]))[tp]
         return seen
+
+    async def _config(self, step: Step) -> Seen:
+        found = (await self.cluster.admin.describe_configs(step["type"], step["name"])).get(step["key"])
+        if found is None:
+            return {"value": None}
+        return {"value": found.value, "source": _SOURCES[found.config_source - 1]}
 
     async def _broker(self, step: Step) -> Seen:
         core = self.cluster.controller_core

@@ -11,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kafsim.cluster.cluster import CONTROLLER_ID, Cluster, ClusterShape
+from kafsim.controller.config_control import MIN_ISR
+from kafsim.controller.metadata_state import ELR_FEATURE
 from kafsim.protocol.config import BROKER
 from kafsim.scenarios.comparison import Comparison, Unsupported
 from kafsim.scenarios.replay import Replay
@@ -59,8 +61,7 @@ def compare(history: dict[str, Any], *, seed: int = 0) -> Comparison:
 
     async def story(cluster: Cluster) -> None:
         replay = Replay(cluster, comparison)
-        if history["cluster"].get("internal_topics"):
-            await _make_internal_topics(cluster)
+        await _prepare(cluster, history["cluster"])
         try:
             for number, step in enumerate(history["steps"]):
                 await replay.step(number, step)
@@ -71,8 +72,20 @@ def compare(history: dict[str, Any], *, seed: int = 0) -> Comparison:
     return comparison
 
 
+async def _prepare(cluster: Cluster, recorded: dict[str, Any]) -> None:
+    """As the recorder did before its first step.
+
+    Its clusters began with eligible leader replicas, Kafka's default; they leave a cluster-wide min.insync.replicas
+    behind when they are switched off.
+    """
+    if recorded.get("features", {}).get(ELR_FEATURE) == 0:
+        least = recorded.get("settings", {}).get(MIN_ISR, 1)
+        await cluster.admin.alter_configs("broker", "", set={MIN_ISR: least})
+    if recorded.get("internal_topics"):
+        await _make_internal_topics(cluster)
+
+
 async def _make_internal_topics(cluster: Cluster) -> None:
-    """As the recorder made them before its first step."""
     for topic, configs in INTERNAL_TOPICS.items():
         await cluster.admin.create_topic(topic, assignment=INTERNAL_ASSIGNMENT, configs=configs)
     await cluster.advance(1)

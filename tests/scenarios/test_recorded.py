@@ -31,6 +31,7 @@ AGREE = [
     "leader_killed",
     "list_offsets_special",
     "message_too_large",
+    "min_isr_default_and_override",
     "min_isr_raised",
     "not_idempotent_over_pause",
     "offset_for_leader_epoch_two_failovers",
