@@ -57,6 +57,8 @@ class FetchSession:
     """Partitions whose ISR this follower is not in: each fetch is a chance to join."""
     parked: ParkedFetch | None = None
     last_fetch: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
+    leader_only: bool = True
+    """Only a leader may answer: a follower's, or one of a version before KIP-392."""
     full: bool = True
     """The next answer names every partition."""
 

@@ -19,6 +19,7 @@ from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import STATE, because
+from kafsim.protocol.messages.fetch import FetchPartition
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.types import EventNumber, Micros, TopicPartition
 from kafsim.protocol.uuid import Uuid
@@ -237,20 +238,20 @@ class Partition:
     # -------------------------------------------------------------------------- followers
 
     def update_follower(
-        self, now: Micros, replica_id: int, offset: int, log_start: int, broker_epoch: int, session: Any
+        self, now: Micros, replica_id: int, asked: FetchPartition, broker_epoch: int, session: Any
     ) -> int:
-        """A follower asks for ``offset``: it has everything below. An error code when it may not."""
+        """A follower asks for an offset: it has everything below. An error code when it may not."""
         leader = self.leader
         assert leader is not None, f"{self.name} does not lead"
         replica = leader.replicas.get(replica_id)
         if replica is None:
-            return errors.UNKNOWN_LEADER_EPOCH
+            return errors.NOT_LEADER_OR_FOLLOWER if asked.current_leader_epoch < 0 else errors.UNKNOWN_LEADER_EPOCH
         alive = self._broker.alive_epoch(replica_id)
         stale = broker_epoch != -1 and alive is not None and alive > broker_epoch
         if stale and self._broker.safeguards.check_broker_epochs:
             return errors.NOT_LEADER_OR_FOLLOWER
         old, old_start = replica.log_end_offset, replica.log_start_offset
-        replica.fetched(now, offset, log_start, self.log.log_end_offset, broker_epoch)
+        replica.fetched(now, asked.fetch_offset, asked.log_start_offset, self.log.log_end_offset, broker_epoch)
         replica.session = session
         self._note_lag()
         self._maybe_expand(now, leader, replica)

@@ -14,6 +14,7 @@ from kafsim.protocol.facts.broker import ReplicaDeleted
 from kafsim.protocol.messages.fetch import LeaderIdAndEpoch
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition, millis
+from kafsim.protocol.uuid import Uuid
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.log_directory import LogDirectory
 from kafsim.storage.retention import delete_old_segments
@@ -94,6 +95,12 @@ class ReplicaManager:
             return errors.NOT_LEADER_OR_FOLLOWER
         known = key[0] in self._metadata.topic_names
         return errors.UNKNOWN_TOPIC_OR_PARTITION if known else errors.UNKNOWN_TOPIC_ID
+
+    def topic_id(self, name: str) -> Uuid | None:
+        return self._metadata.topic_ids.get(name)
+
+    def topic_name(self, topic_id: Uuid) -> str | None:
+        return self._metadata.topic_names.get(topic_id)
 
     def current_leader(self, key: PartitionKey) -> LeaderIdAndEpoch:
         state = self._metadata.partitions.get(key)

@@ -94,3 +94,8 @@ def message(key: int, valid: str, flexible: str) -> Callable[[type[T]], type[T]]
 def wire_of(field: attrs.Attribute[Any]) -> Wire:
     wire: Wire = field.metadata["kafka"]
     return wire
+
+
+def changed(message_: T, **fields: Any) -> T:
+    """A copy of a message or a part of one, with other values in some fields."""
+    return attrs.evolve(message_, **fields)  # type: ignore[misc]

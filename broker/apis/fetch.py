@@ -4,7 +4,8 @@ Behaviour:
 * A follower's request tells how far it has come; it is noted once, when the request arrives.
 * Answered at once when there is enough data, an error or a diverging epoch; otherwise parked until there is, or until
   max.wait.ms. A new high watermark alone rides with the next answer to a follower (KAFKA-9952).
-* Consumers read below the high watermark, followers to the end of the log; from the leader only (KIP-392 is not here).
+* Consumers read below the high watermark, followers to the end of the log. A consumer may ask a follower too (KIP-392);
+  which one it prefers is not here.
 * An answer within a session names only partitions with records, an error, or another high watermark or log start.
 * Whoever found no room in an answer comes first in the next one, so that no partition starves.
 """
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+from kafsim.broker.apis import fetch_by_name
 from kafsim.broker.fetch_session import CachedPartition, FetchSession, FetchSessionCache, ParkedFetch, PartitionKey
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
@@ -32,7 +34,11 @@ from kafsim.protocol.uuid import Uuid
 
 TIMER = "fetch-purgatory"
 NO_DIVERGENCE = EpochEndOffset()
+NO_SUCH_EPOCH = EpochEndOffset(epoch=-1, end_offset=-2)
+"""The epoch fetched last is not known here."""
 NO_LEADER = LeaderIdAndEpoch()
+FOLLOWERS_SERVE_SINCE = 11
+"""The version from which consumers may fetch from followers (KIP-392)."""
 
 
 class ReadResult(NamedTuple):
@@ -62,7 +68,10 @@ class FetchApi:
 
     # --------------------------------------------------------------------------- requests
 
-    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: FetchRequest) -> None:
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, asked: FetchRequest) -> None:
+        request = asked
+        if header.version < fetch_by_name.REPLICA_STATE_SINCE:
+            request = fetch_by_name.with_ids(asked, header.version, self._replicas.topic_id)
         session, ended, error = self._sessions.find(request)
         if ended is not None:
             self._forget(ended)
@@ -70,6 +79,7 @@ class FetchApi:
             self._outbox.reply(connection, header, FetchResponse(error_code=error, session_id=0))
             return
         session.last_fetch = now
+        session.leader_only = session.is_follower or header.version < FOLLOWERS_SERVE_SINCE
         refused = self._update(now, session, request)
         results = self._read(session, request, refused)
         if self._is_enough(session, request, results):
@@ -100,13 +110,11 @@ class FetchApi:
         asked = cached.asked
         if partition is None or partition.leader is None or partition.check_epoch(asked.current_leader_epoch):
             return errors.NONE
-        if self._diverging(partition, cached) != NO_DIVERGENCE or asked.fetch_offset > partition.log.log_end_offset:
+        if self._diverging(partition, cached) is not NO_DIVERGENCE or asked.fetch_offset > partition.log.log_end_offset:
             return errors.NONE
         if asked.fetch_offset < partition.log.log_start_offset:
             return errors.NONE
-        return partition.update_follower(
-            now, session.replica_id, asked.fetch_offset, asked.log_start_offset, session.replica_epoch, session
-        )
+        return partition.update_follower(now, session.replica_id, asked, session.replica_epoch, session)
 
     # ---------------------------------------------------------------------------- reading
 
@@ -135,13 +143,15 @@ class FetchApi:
         partition.watchers.setdefault(session.number, session)
         asked = cached.asked
         error = partition.check_epoch(asked.current_leader_epoch)
-        if not error and partition.leader is None:
+        if not error and partition.leader is None and session.leader_only:
             error = errors.NOT_LEADER_OR_FOLLOWER
+        diverging = NO_DIVERGENCE if error else self._diverging(partition, cached)
+        if diverging is NO_SUCH_EPOCH:
+            error = errors.OFFSET_OUT_OF_RANGE
         if error:
             return ReadResult(cached, error)
         log = partition.log
-        diverging = self._diverging(partition, cached)
-        if diverging != NO_DIVERGENCE:
+        if diverging is not NO_DIVERGENCE:
             return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, diverging)
         bound = log.log_end_offset if session.is_follower else log.high_watermark
         limit = min(asked.partition_max_bytes, max(left, 0))
@@ -153,7 +163,7 @@ class FetchApi:
         return ReadResult(cached, errors.NONE, log.high_watermark, start, NO_DIVERGENCE, read.records, left_out)
 
     def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
-        """Where the epoch that the follower fetched last ends here, if its log and this one differ."""
+        """Where the epoch that was fetched last ends here, if that log and this one differ."""
         asked = cached.asked
         if asked.last_fetched_epoch < 0 or not self._replicas.safeguards.truncate_on_divergence:
             return NO_DIVERGENCE
@@ -161,7 +171,9 @@ class FetchApi:
         if asked.last_fetched_epoch == log.latest_epoch and asked.fetch_offset <= log.log_end_offset:
             return NO_DIVERGENCE
         epoch, end = log.end_offset_for_epoch(asked.last_fetched_epoch)
-        if epoch < 0 or asked.fetch_offset < log.log_start_offset:
+        if epoch < 0 or end < 0:
+            return NO_SUCH_EPOCH
+        if asked.fetch_offset < log.log_start_offset:
             return NO_DIVERGENCE
         if epoch < asked.last_fetched_epoch or end < asked.fetch_offset:
             return EpochEndOffset(epoch=epoch, end_offset=end)
@@ -200,7 +212,10 @@ class FetchApi:
         responses = tuple(
             FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
         )
-        self._outbox.reply(connection, header, FetchResponse(session_id=session.id, responses=responses))
+        response = FetchResponse(session_id=session.id, responses=responses)
+        if header.version < fetch_by_name.IDS_SINCE:
+            response = fetch_by_name.with_names(response, header.version, self._replicas.topic_name)
+        self._outbox.reply(connection, header, response)
         if not session.id:
             self._forget(session)
 
@@ -233,6 +248,7 @@ class FetchApi:
             log_start_offset=result.log_start,
             diverging_epoch=result.diverging,
             current_leader=leader,
+            aborted_transactions=None if result.cached.key in self._replicas.by_key else (),
             records=result.records,
         )
 

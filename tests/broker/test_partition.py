@@ -11,6 +11,7 @@ from kafsim.broker.replica_progress import ReplicaProgress
 from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.messages.fetch import FetchPartition
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.protocol.types import Micros, TopicPartition
 from tests.storage.kit import NOW, Machine, batch
@@ -85,7 +86,8 @@ class Leader:
         session = self.sessions[replica]
         session.last_fetch = Micros(now)
         given = self.broker.alive[replica] if epoch is None else epoch
-        return self.partition.update_follower(Micros(now), replica, offset, 0, given, session)
+        asked = FetchPartition(fetch_offset=offset, log_start_offset=0, current_leader_epoch=1)
+        return self.partition.update_follower(Micros(now), replica, asked, given, session)
 
     @property
     def high_watermark(self) -> int:
@@ -172,9 +174,9 @@ def test_a_fetch_of_an_incarnation_before_is_refused(change: dict[str, bool]) ->
 
 def test_who_is_not_assigned_is_refused() -> None:
     leader = Leader()
-    session = Session(9)
-    given = (Micros(0), 9, 0, 0, -1, session)
-    assert leader.partition.update_follower(*given) == errors.UNKNOWN_LEADER_EPOCH
+    for epoch, error in ((1, errors.UNKNOWN_LEADER_EPOCH), (-1, errors.NOT_LEADER_OR_FOLLOWER)):
+        asked = FetchPartition(current_leader_epoch=epoch)
+        assert leader.partition.update_follower(Micros(0), 9, asked, -1, Session(9)) == error
 
 
 def test_other_leader_epochs_are_fenced() -> None:

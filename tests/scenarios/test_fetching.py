@@ -46,3 +46,24 @@ def test_a_follower_with_room_for_one_batch_copies_all_partitions() -> None:
         assert ends == [3] * 6
 
     assert simulate(story, brokers=2, configs={"replica.fetch.response.max.bytes": 100}).ok
+
+
+def test_a_follower_serves_consumers_below_its_high_watermark() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment=PARTITIONS)
+        await _produce(cluster)
+        await cluster.advance(1)
+        asked = {"partition": 0, "fetchOffset": 1, "partitionMaxBytes": 1_000}
+        body = {"maxWaitMs": 0, "minBytes": 1, "maxBytes": 1_000, "sessionEpoch": -1}
+        by_name = {**body, "replicaId": -1, "topics": [{"topic": "t", "partitions": [asked]}]}
+        for version, error in ((10, 6), (11, 0), (12, 0)):
+            answer = await cluster.admin.raw(2, "FETCH", version, by_name)
+            assert answer["responses"][0]["partitions"][0]["errorCode"] == error
+            assert answer["responses"][0]["topic"] == "t"
+        assert answer["responses"][0]["partitions"][0]["highWatermark"] == 3
+        assert answer["responses"][0]["partitions"][0]["records"]
+        unknown = {**by_name, "topics": [{"topic": "nope", "partitions": [asked]}]}
+        answer = await cluster.admin.raw(2, "FETCH", 12, unknown)
+        assert (answer["responses"][0]["topic"], answer["responses"][0]["partitions"][0]["errorCode"]) == ("nope", 3)
+
+    assert simulate(story, brokers=2).ok
