@@ -131,7 +131,8 @@ class Partition:
             self._set_lagging(lagging=False)
             self._fail_waiting(was)
         if is_new_epoch:
-            why = because(facts.FOLLOWS, leader=state.leader, leader_epoch=state.leader_epoch)
+            rule = facts.FOLLOWS if state.leader >= 0 else facts.LEADERLESS
+            why = because(rule, leader=state.leader, leader_epoch=state.leader_epoch)
             self._outbox.happened(
                 facts.BecameFollower(log=self.name, leader=state.leader, leader_epoch=state.leader_epoch, because=why)
             )

@@ -231,7 +231,8 @@ class Sender(Client):
             self._retry(now, batch, error)
         else:
             final = batch.attempts < self.settings["retries"]
-            self._fail(batch, error, final_answer=final, why=answer.error_message or "it cannot be retried")
+            why = "it cannot be retried" if final else f"it was sent again {batch.attempts} times, retries says no more"
+            self._fail(batch, error, final_answer=final, why=answer.error_message or why)
         if error in errors.INVALID_METADATA:
             hint = answer.current_leader
             self.metadata.hint(batch.tp, Leader(hint.leader_id, hint.leader_epoch))

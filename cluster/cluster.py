@@ -24,7 +24,7 @@ from kafsim.cluster.world import World
 from kafsim.controller.controller import Controller
 from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol.client_config import ADMIN, CONSUMER, producer_settings
-from kafsim.protocol.config import BROKER
+from kafsim.protocol.config import ConfigError, broker_settings
 from kafsim.protocol.types import Address, Micros, TopicPartition
 
 T = TypeVar("T")
@@ -40,6 +40,13 @@ class ClusterShape:
     racks: tuple[str, ...] = ()
     configs: dict[str, object] = attrs.field(factory=dict)
     features: dict[str, int] = attrs.field(factory=dict)
+
+
+def _check_shape(shape: ClusterShape) -> None:
+    if shape.brokers < 1:
+        raise ConfigError(f"a cluster needs a broker, not {shape.brokers}")
+    if shape.racks and len(shape.racks) != shape.brokers:
+        raise ConfigError(f"{shape.brokers} brokers need as many racks, not {len(shape.racks)}")
 
 
 class UnknownNode(ValueError):
@@ -63,8 +70,9 @@ class Cluster:
     def __init__(self, world: World, shape: ClusterShape | None = None, name: str = "") -> None:
         self.world = world
         self.shape = shape or ClusterShape()
+        _check_shape(self.shape)
         self.name = name
-        settings = BROKER.parse(self.shape.configs)
+        settings = broker_settings(self.shape.configs)
         static = frozenset(self.shape.configs)
         address = Address(name, "controller", CONTROLLER_ID)
         self.controller = world.add(address, lambda given: Controller(given, settings, self.shape.features, CLUSTER_ID))

@@ -48,10 +48,23 @@ TARGETS: list[tuple[Any, str]] = [
 ]
 
 
+_watching: list[Guard] = []
+"""The guards of the runs that go on."""
+
+
+@contextlib.contextmanager
+def for_story() -> Iterator[None]:
+    """While a story's file is executed: what it takes by ``from time import time`` stays watched for good."""
+    story = Guard(of_story=True)
+    with story.on():
+        yield
+
+
 class Guard:
     """Switched on for one run; ``outside()`` opens it between events."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, of_story: bool = False) -> None:
+        self._of_story = of_story
         self._thread = threading.get_ident()
         self._inside = True
 
@@ -64,6 +77,8 @@ class Guard:
             self._inside = was
 
     def _forbids(self) -> bool:
+        if self._of_story:
+            return any(guard._forbids() for guard in _watching)
         return self._inside and threading.get_ident() == self._thread
 
     def _wrap(self, owner: Any, name: str) -> Any:
@@ -98,7 +113,11 @@ class Guard:
         try:
             for owner, name, _ in originals:
                 setattr(owner, name, self._wrap(owner, name))
+            if not self._of_story:
+                _watching.append(self)
             yield self
         finally:
+            if self in _watching:
+                _watching.remove(self)
             for owner, name, original in originals:
                 setattr(owner, name, original)

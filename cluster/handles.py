@@ -18,6 +18,8 @@ from kafsim.protocol.types import Micros, TopicPartition
 
 
 def encode(value: bytes | str | None) -> bytes | None:
+    if value is not None and not isinstance(value, (bytes, str)):
+        raise TypeError(f"a key or value is bytes, a str or None, not {value!r}")
     return value.encode() if isinstance(value, str) else value
 
 

@@ -2,7 +2,8 @@
 
 A trace is a msgpack stream. The first object is a map about the run; then come rows: ``[0, event, time, node, what,
 cause]`` for each event that reached somebody and ``[1, event, time, node, name, fields, causes]`` for each fact, where
-``cause`` is the event during which something was put under way. A fact's index counts facts only.
+``cause`` is the event during which something was put under way. ``[2]`` ends the trace of a run that came to its end. A
+fact's index counts facts only.
 """
 
 from __future__ import annotations
@@ -67,6 +68,10 @@ class TraceWriter:
     def on_fact(self, stated: Stated) -> None:
         self._file.write(_fact_row(stated))
 
+    def finish(self) -> None:
+        """The run has come to its end."""
+        self._file.write(_pack((2,)))
+
 
 @attrs.frozen
 class Event:
@@ -100,9 +105,13 @@ class Trace:
         self.about = about
         self.events: dict[EventNumber, Event] = {}
         self.facts: list[Fact] = []
+        self.is_whole = False
+        """The run came to its end; otherwise it was broken off, or the file was."""
 
     def add(self, row: Any) -> None:
-        if row[0] == 0:
+        if row[0] == 2:
+            self.is_whole = True
+        elif row[0] == 0:
             event = Event(*row[1:])
             self.events[event.number] = event
         else:

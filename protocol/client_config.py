@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafsim.protocol.config import BOOLEAN, INT, LONG, STRING, ConfigError, Setting, Settings
+from kafsim.protocol.records import compression
 
 _COMMON = (
     Setting("client.id", STRING, ""),
@@ -54,6 +55,9 @@ ADMIN = Settings(*_COMMON, Setting("default.api.timeout.ms", INT, 60_000, least=
 def producer_settings(given: Mapping[str, object]) -> dict[str, Any]:
     """Parsed, with what Kafka makes of settings that depend on each other; ConfigError in Kafka's words."""
     settings = PRODUCER.parse(given)
+    missing = compression.what_it_needs(settings["compression.type"])
+    if missing is not None:
+        raise ConfigError(f"compression.type={settings['compression.type']} needs {missing}")
     settings["acks"] = {"all": -1, "-1": -1, "0": 0, "1": 1}[settings["acks"]]
     explicit = "enable.idempotence" in given
     if settings["enable.idempotence"]:

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -96,7 +97,9 @@ class Settings:
         """Every setting, given or by default; ConfigError names one that is not known or does not fit."""
         for name in given:
             if name not in self.by_name:
-                raise ConfigError(f"Unknown configuration {name!r}")
+                near = difflib.get_close_matches(name, self.by_name, n=1)
+                hint = f"; did you mean {near[0]!r}?" if near else ""
+                raise ConfigError(f"Unknown configuration {name!r}{hint}")
         return {n: s.parse(given[n]) if n in given else s.default for n, s in self.by_name.items()}
 
 
@@ -144,8 +147,8 @@ TOPIC = Settings(
 BROKER = Settings(
     Setting("auto.create.topics.enable", BOOLEAN, True),
     Setting("auto.leader.rebalance.enable", BOOLEAN, True),
-    Setting("broker.heartbeat.interval.ms", INT, 2_000),
-    Setting("broker.session.timeout.ms", INT, 9_000),
+    Setting("broker.heartbeat.interval.ms", INT, 2_000, least=1),
+    Setting("broker.session.timeout.ms", INT, 9_000, least=1),
     Setting("default.replication.factor", INT, 1),
     Setting("delete.topic.enable", BOOLEAN, True),
     Setting("fetch.max.bytes", INT, 57_671_680, least=1_024),
@@ -197,6 +200,21 @@ BROKER_DEFAULT_OF_TOPIC = {
     "unclean.leader.election.enable": "unclean.leader.election.enable",
 }
 """Which broker setting is the default of a topic setting (Kafka: ``ServerTopicConfigSynonyms``)."""
+
+
+def broker_settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Parsed, and checked against each other as ``KafkaConfig`` does at start; ConfigError in Kafka's words."""
+    settings = BROKER.parse(given)
+    if settings["replica.fetch.wait.max.ms"] > settings["replica.lag.time.max.ms"]:
+        raise ConfigError(
+            "replica.fetch.wait.max.ms should always be less than or equal to replica.lag.time.max.ms to prevent "
+            "frequent changes in ISR"
+        )
+    if settings["broker.heartbeat.interval.ms"] >= settings["broker.session.timeout.ms"]:
+        raise ConfigError(
+            "broker.session.timeout.ms must be larger than broker.heartbeat.interval.ms, or no broker stays unfenced"
+        )
+    return settings
 
 
 def topic_value(name: str, topic: Mapping[str, str], cluster: Mapping[str, str], broker: Mapping[str, Any]) -> Any:

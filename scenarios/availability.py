@@ -1,4 +1,7 @@
-"""How long each partition had nobody to write to: without a leader that serves it, from the facts."""
+"""How long each partition had nobody to write to: without a leader that serves clients, from the facts.
+
+A leader that refuses for another reason (too few replicas in sync) is there; the latencies and failures tell of that.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +13,7 @@ from kafsim.protocol.facts.fact import STATE
 
 
 class Availability:
-    """A partition is available while the broker that the controller names leads it and runs."""
+    """A partition is available while the broker that the controller names leads it, is registered, and serves."""
 
     level = STATE
 
@@ -18,6 +21,7 @@ class Availability:
         self._registered: dict[str, tuple[str, int]] = {}
         self._leading: dict[str, dict[str, int]] = {}
         self._stopped: dict[str, None] = {}
+        self._serving: dict[str, None] = {}
         self._since: dict[str, int] = {}
         self._seen: dict[str, None] = {}
         self.unavailable_us: dict[str, int] = {}
@@ -31,8 +35,14 @@ class Availability:
                 self._leading.setdefault(node, {})[fact.log] = fact.leader_epoch
             case bf.BecameFollower():
                 self._leading.get(node, {}).pop(fact.log, None)
+            case bf.BrokerStateChanged():
+                if fact.state == "RUNNING":
+                    self._serving[node] = None
+                else:
+                    self._serving.pop(node, None)
             case wf.NodeKilled() | wf.NodeStopped() | wf.PowerFailed():
                 self._leading.pop(node, None)
+                self._serving.pop(node, None)
             case wf.NodePaused():
                 self._stopped[node] = None
             case wf.NodeResumed():
@@ -43,7 +53,8 @@ class Availability:
 
     def _look(self, now: int) -> None:
         for log, (leader, epoch) in self._registered.items():
-            led = self._leading.get(leader, {}).get(log) == epoch and leader not in self._stopped
+            leads = self._leading.get(leader, {}).get(log) == epoch
+            led = leads and leader in self._serving and leader not in self._stopped
             if led:
                 self._seen[log] = None
                 since = self._since.pop(log, None)

@@ -1,7 +1,8 @@
 """What the clients saw, from the facts they stated, and the judgement of it: lost, duplicated, reordered.
 
 This is the second oracle: it knows nothing of replicas. A record is lost when its send was acknowledged and the final
-read has another record at its offset, or none. A value is duplicated when the log holds it more often than it was sent.
+read has another record at its offset, or none. With acks=0 nothing is acknowledged: such records are only counted when
+they are missing. A value is duplicated when the log holds it more often than it was sent.
 """
 
 from __future__ import annotations
@@ -41,6 +42,10 @@ class Judgement:
 
     sent: int
     acked: int
+    unacknowledged: int
+    """Sent with acks=0: nobody says whether they were written."""
+    missing: int
+    """How many of those are not there at the end."""
     failed: int
     unanswered: int
     read: int
@@ -49,6 +54,8 @@ class Judgement:
     reordered: int
     epoch_bumps: int
     """How often an idempotent producer had to begin anew; what was under way then may be written twice."""
+    errors: dict[str, int]
+    """How many sends failed with which error."""
     examples: tuple[str, ...]
     latency_p50_ms: float
     latency_p99_ms: float
@@ -105,8 +112,10 @@ class History:
     # ---------------------------------------------------------------------------- judging
 
     def judge(self) -> Judgement:
-        acked = [sent for sent in self.sends.values() if sent.is_acknowledged]
-        lost = [sent for sent in acked if sent.offset >= 0 and self._is_lost(sent)]
+        answered = [sent for sent in self.sends.values() if sent.is_acknowledged]
+        acked = [sent for sent in answered if sent.offset >= 0]
+        unacknowledged = [sent for sent in answered if sent.offset < 0]
+        lost = [sent for sent in acked if self._is_lost(sent)]
         duplicated = self._duplicated()
         reordered = self._reordered()
         examples = [_tell("lost", sent) for sent in lost[:3]]
@@ -116,6 +125,8 @@ class History:
         return Judgement(
             sent=len(self.sends),
             acked=len(acked),
+            unacknowledged=len(unacknowledged),
+            missing=self._missing(unacknowledged) if self.final else 0,
             failed=sum(sent.error is not None for sent in self.sends.values()),
             unanswered=sum(sent.answered_us < 0 for sent in self.sends.values()),
             read=sum(map(len, self.final.values())),
@@ -123,6 +134,7 @@ class History:
             duplicated=len(duplicated),
             reordered=len(reordered),
             epoch_bumps=self.epoch_bumps,
+            errors=dict(Counter(sent.error for sent in self.sends.values() if sent.error is not None)),
             examples=tuple(examples),
             latency_p50_ms=_percentile(latencies, 50),
             latency_p99_ms=_percentile(latencies, 99),
@@ -131,6 +143,10 @@ class History:
     def _is_lost(self, sent: Sent) -> bool:
         found = self.final.get(TopicPartition(sent.topic, sent.partition), {})
         return found.get(sent.offset) != sent.content
+
+    def _missing(self, sends: list[Sent]) -> int:
+        there = Counter((tp.topic, content) for tp, records in self.final.items() for content in records.values())
+        return sum((Counter((sent.topic, sent.content) for sent in sends) - there).values())
 
     def _duplicated(self) -> list[str]:
         """Beyond what was sent: copies of one value in all partitions of a topic."""

@@ -19,6 +19,7 @@ from kafsim.protocol.facts import world as wf
 from kafsim.protocol.facts.fact import DECISION, STATE, describe, level_of, reason
 
 _LINES: dict[type, Callable[[Any], str]] = {
+    wf.NodeStarted: lambda f: "starts again" if f.incarnation > 1 else "",
     wf.NodeKilled: lambda _: "is killed",
     wf.NodeStopped: lambda _: "has ended",
     wf.PowerFailed: lambda f: f"loses power, and {f.lost_bytes} bytes that were not flushed",
@@ -38,13 +39,31 @@ _LINES: dict[type, Callable[[Any], str]] = {
     ),
     cf.IsrChanged: lambda f: f"{f.topic}-{f.partition}: ISR {_ids(f.isr)} (was {_ids(f.was)})",
     bf.BecameLeader: lambda f: f"leads {f.log} from offset {f.epoch_start} in leader epoch {f.leader_epoch}",
-    bf.BecameFollower: lambda f: f"follows broker {f.leader} in {f.log}, leader epoch {f.leader_epoch}",
+    bf.BecameFollower: lambda f: (
+        f"follows broker {f.leader} in {f.log}, leader epoch {f.leader_epoch}"
+        if f.leader >= 0
+        else f"has no leader to follow in {f.log}, leader epoch {f.leader_epoch}"
+    ),
     bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
-    bf.ProduceRefused: lambda f: f"refuses a produce request to {f.log} with {f.error}",
+    bf.ProduceRefused: lambda f: (
+        f"refuses a produce request to {f.log} with {f.error}"
+        if f.error in ("NOT_ENOUGH_REPLICAS", "NOT_LEADER_OR_FOLLOWER")
+        else f"answers a produce request to {f.log} with {f.error}; its records are in the log"
+    ),
+    cf.ControllerActivated: lambda f: f"is the active controller, in epoch {f.epoch}",
+    cf.RegistrationRefused: lambda f: f"refuses to register broker {f.broker} with {f.error}",
+    cf.ControlledShutdownStarted: lambda f: f"begins the controlled shutdown of broker {f.broker}",
+    cf.ControlledShutdownAllowed: lambda f: f"lets broker {f.broker} shut down",
+    cf.AlterPartitionRefused: lambda f: (
+        f"refuses the ISR that broker {f.broker} asked for in {f.topic}-{f.partition} with {f.error}"
+    ),
+    lf.AppendRefused: lambda f: f"does not append to {f.log}: {f.error}",
+    lf.TornTailCut: lambda f: f"cuts the torn end of {f.log} at offset {f.to}",
     bf.TruncationDecided: lambda f: f"truncates {f.log} to offset {f.to}",
     lf.DuplicateFound: lambda f: f"{f.log}: a batch at offset {f.base_offset} was written already, answers it again",
     clf.BatchRetried: lambda f: f"sends {_records(f.records)} to {f.topic}-{f.partition} again",
     clf.BatchGivenUp: lambda f: f"gives up {_records(f.records)} to {f.topic}-{f.partition}",
+    clf.ProducerEpochBumped: lambda f: f"raises its producer epoch to {f.producer_epoch}",
     clf.ProducerIdTaken: lambda f: f"has producer id {f.producer_id}, epoch {f.producer_epoch}",
 }
 
@@ -64,17 +83,24 @@ class Narrator:
         self._out = out or sys.stdout
         self._ghosts = Ghosts()
         self._acked = 0
-        self._shown: dict[str, tuple[int, int, tuple[int, ...]]] = {}
+        self._down: dict[str, None] = {}
+        self._shown: dict[str, tuple[object, ...]] = {}
 
     def on_fact(self, stated: Stated) -> None:
         self._ghosts.take(stated)
         fact = stated.fact
+        if isinstance(fact, (wf.NodeKilled, wf.NodeStopped, wf.PowerFailed)):
+            self._down[str(stated.node)] = None
+        elif isinstance(fact, wf.NodeStarted):
+            self._down.pop(str(stated.node), None)
         if isinstance(fact, clf.SendAcknowledged):
-            self._acked += 1
+            self._acked += fact.offset >= 0  # with acks=0 nobody acknowledges
             return
         line = _LINES.get(type(fact))
         if line is not None or level_of[type(fact)] == DECISION:
-            self._tell(stated.time, str(stated.node), line(fact) if line else describe(fact), reason(fact))
+            told = line(fact) if line else describe(fact)
+            if told:
+                self._tell(stated.time, str(stated.node), told, reason(fact))
         if isinstance(fact, cf.PartitionRegistered):
             self._show(stated.time, fact)
 
@@ -85,7 +111,7 @@ class Narrator:
 
     def _show(self, time: int, fact: cf.PartitionRegistered) -> None:
         name = f"{fact.topic}-{fact.partition}"
-        now = (fact.leader, fact.leader_epoch, fact.isr)
+        now = (fact.leader, fact.leader_epoch, fact.isr, fact.elr, fact.last_known_elr)
         if self._shown.get(name) == now or fact.topic.startswith("__"):
             return
         self._shown[name] = now
@@ -93,7 +119,8 @@ class Narrator:
         ends = []
         for replica in fact.replicas:
             log = logs.get(f"broker-{replica}")
-            ends.append(f"{replica}: " + ("-" if log is None else f"end {log.end} hw {log.high_watermark}"))
+            end = "-" if log is None else f"end {log.end} hw {log.high_watermark}"
+            ends.append(f"{replica}: {end}" + (" (down)" if f"broker-{replica}" in self._down else ""))
         leader = "none" if fact.leader < 0 else str(fact.leader)
         elr = f" ELR {_ids(fact.elr)}" if fact.elr else ""
         head = f"leader {leader} epoch {fact.leader_epoch} ISR {_ids(fact.isr)}{elr}"

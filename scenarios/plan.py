@@ -13,7 +13,9 @@ from typing import Any, TypeVar
 import attrs
 
 from kafsim.cluster.cluster import CONTROLLER_ID
+from kafsim.controller.controller import FEATURES
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
+from kafsim.scenarios.plan_check import PlanError, made, suggest
 
 T = TypeVar("T")
 OPERATIONS = {
@@ -38,10 +40,6 @@ PAIRS = ("cut", "heal", "slow_link")
 
 ROLES = ("broker", "controller", "follower", "leader")
 _ROLES = ", ".join(ROLES)
-
-
-class PlanError(ValueError):
-    """A plan that cannot be run; the message names what is wrong."""
 
 
 @attrs.frozen(kw_only=True)
@@ -114,16 +112,18 @@ def check_node(who: str) -> str:
 def operation(at: object, do: object, *arguments: object) -> Operation:
     """Checked: PlanError for an operation that is not known or has other arguments."""
     if do not in OPERATIONS:
-        raise PlanError(f"unknown operation {do!r}; there are {', '.join(sorted(OPERATIONS))}")
-    if not isinstance(at, (int, float)) or isinstance(at, bool) or at < 0:
+        raise suggest("unknown operation", str(do), OPERATIONS)
+    if not isinstance(at, (int, float)) or isinstance(at, bool) or not 0 <= at < 1e9:
         raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
     for node in _nodes(str(do), arguments):
         check_node(str(node))
     for number in arguments[2 if do in PAIRS else 1 :]:
-        if not isinstance(number, (int, float)) or isinstance(number, bool) or number < 0:
+        if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < 1e9:
             raise PlanError(f"{do} takes milliseconds, not {number!r}")
+    if do in PAIRS and str(arguments[0]) == str(arguments[1]):
+        raise PlanError(f"{do} takes two nodes, not {arguments[0]} twice")
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
 
 
@@ -144,36 +144,72 @@ def _listed(brokers: int) -> str:
     return ", ".join(map(str, range(1, brokers + 1))) if brokers <= 5 else f"1 to {brokers}"
 
 
-def _made(cls: Any, given: Any, where: str) -> Any:
-    """A plan class of a mapping; PlanError names a key that it does not have."""
-    if not isinstance(given, dict):
-        raise PlanError(f"{where} must be a table")
-    known = {field.name for field in attrs.fields(cls)}
-    for key in given:
-        if key not in known:
-            raise PlanError(f"{where} has no {key!r}; there are {', '.join(sorted(known))}")
-    return cls(**given)
-
-
 def from_mapping(given: dict[str, Any]) -> Plan:
     """A plan read from TOML; PlanError names the first thing that is wrong."""
-    values = dict(given)
-    values["topics"] = tuple(
-        _made(Topic, {**t, "assignment": tuple(map(tuple, t.get("assignment", ())))}, "a topic")
-        for t in values.get("topics", [{"name": "orders"}])
-    )
-    values["loads"] = tuple(_made(Load, load, "a load") for load in values.get("loads", []))
-    values["operations"] = tuple(
-        operation(o.get("at"), o.get("do"), *o.get("arguments", ())) for o in values.get("operations", [])
-    )
-    safeguards = values.get("safeguards", {})
-    if not isinstance(safeguards, dict):
-        raise PlanError("safeguards must be a table of names and true or false")
-    values["safeguards"] = _made(Safeguards, safeguards, "safeguards")
-    values["racks"] = tuple(values.get("racks", ()))
-    plan: Plan = _made(Plan, values, "a plan")
+    plan: Plan = made(Plan, given, "a plan", _parts)
     names = {topic.name for topic in plan.topics}
     for load in plan.loads:
         if load.topic not in names:
             raise PlanError(f"a load goes to {load.topic!r}, which is not among the topics {', '.join(sorted(names))}")
+    for name, level in plan.features.items():
+        if name not in FEATURES:
+            raise suggest("there is no feature", name, FEATURES)
+        if not 0 <= level <= FEATURES[name]:
+            raise PlanError(f"feature {name} has the levels 0 to {FEATURES[name]}, not {level}")
+    for operation_ in plan.operations:
+        _check_topics(operation_, names)
     return plan
+
+
+def _parts(given: dict[str, Any]) -> dict[str, Any]:
+    values = dict(given)
+    for key, make in (("topics", _topic), ("loads", _load), ("operations", _operation)):
+        if key in values:
+            values[key] = tuple(map(make, _list(values[key], key)))
+    if "loads" not in values:
+        values["loads"] = ()
+    if "safeguards" in values:
+        values["safeguards"] = made(Safeguards, values["safeguards"], "safeguards")
+    if "racks" in values:
+        values["racks"] = tuple(_list(values["racks"], "racks"))
+    return values
+
+
+def _list(value: Any, where: str) -> list[Any]:
+    if not isinstance(value, list):
+        raise PlanError(f"{where} must be a list, not {value!r}")
+    return value
+
+
+def _topic(given: Any) -> Topic:
+    def adapt(given: dict[str, Any]) -> dict[str, Any]:
+        if "assignment" not in given:
+            return given
+        if "partitions" in given:
+            raise PlanError("a topic has either partitions or an assignment")
+        return {**given, "assignment": tuple(tuple(_list(r, "assignment")) for r in _list(given["assignment"], "it"))}
+
+    topic: Topic = made(Topic, given, "a topic", adapt)
+    return topic
+
+
+def _load(given: Any) -> Load:
+    load: Load = made(Load, given, "a load")
+    return load
+
+
+def _operation(given: Any) -> Operation:
+    if not isinstance(given, dict):
+        raise PlanError(f"an operation must be a table, not {given!r}")
+    for key in given:
+        if key not in ("at", "do", "arguments"):
+            raise suggest("an operation has no", key, ("at", "do", "arguments"))
+    return operation(given.get("at"), given.get("do"), *_list(given.get("arguments", []), "arguments"))
+
+
+def _check_topics(given: Operation, names: set[str]) -> None:
+    for node in map(str, _nodes(given.do, given.arguments)):
+        role, _, name = node.partition(":")
+        topic = name.split("/")[0].rpartition("-")[0]
+        if role in ("leader", "follower") and topic not in names:
+            raise PlanError(f"{given}: the plan has no topic {topic!r}; there are {', '.join(sorted(names))}")

@@ -9,10 +9,16 @@ EXPECTED = 0
 VIOLATION = 1
 WRONG_USE = 2
 INTERRUPTED = 130
+CLOSED_PIPE = 141
+"""Whoever read the output has gone away; what a shell says of a program that died of SIGPIPE."""
 
 
 class UsageError(Exception):
     """Wrong use; the message is the one line that is printed."""
+
+
+class StoryFailed(Exception):
+    """A story raised an error of its own; the message names its line."""
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:

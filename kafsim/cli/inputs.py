@@ -7,9 +7,10 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kafsim.cli.errors import UsageError, unknown
-from kafsim.protocol.client_config import PRODUCER
+from kafsim.protocol.client_config import PRODUCER, producer_settings
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
-from kafsim.scenarios.plan import Operation, PlanError, check_node
+from kafsim.scenarios.plan import Operation, check_node
+from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Record
 
 KINDS: dict[str, Settings] = {"broker": BROKER, "producer": PRODUCER, "topic": TOPIC}
@@ -19,6 +20,8 @@ def records(source: str | None, separator: str | None) -> tuple[Record, ...]:
     """One record for each line of a file, or of standard input for ``-``."""
     if source is None:
         return ()
+    if separator == "":
+        raise UsageError("--key-separator must not be empty")
     try:
         data = sys.stdin.buffer.read() if source == "-" else Path(source).read_bytes()
     except OSError as error:
@@ -39,6 +42,14 @@ def _record(line: str, number: int, separator: str | None) -> Record:
     if not found:
         raise UsageError(f"no key found on line number {number}: {line}")
     return key, value
+
+
+def check_producer(given: dict[str, object]) -> None:
+    """Settings that contradict each other; what a story sets itself is not known here."""
+    try:
+        producer_settings(given)
+    except ConfigError as error:
+        raise UsageError(str(error)) from None
 
 
 def settings(given: Iterable[str]) -> dict[str, dict[str, object]]:

@@ -6,6 +6,7 @@ import contextlib
 import json
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
@@ -17,6 +18,17 @@ if TYPE_CHECKING:
     from kafsim.cli.runnable import Runnable
     from kafsim.scenarios.simulation import Run
 
+SHOWN = 5
+"""How many violations and differences the summary shows."""
+
+
+def _whole(_: Any, tokens: Sequence[Any]) -> int:
+    """A whole number; cyclopts alone would round."""
+    try:
+        return int(tokens[0].value)
+    except ValueError:
+        raise ValueError(f"{tokens[0].value!r} is no whole number") from None
+
 
 def run(
     name: str,
@@ -24,8 +36,8 @@ def run(
     *,
     source: Annotated[str | None, Parameter("--input", allow_leading_hyphen=True)] = None,
     key_separator: str | None = None,
-    seed: int | None = None,
-    brokers: int | None = None,
+    seed: Annotated[int | None, Parameter(converter=_whole)] = None,
+    brokers: Annotated[int | None, Parameter(converter=_whole)] = None,
     settings: Annotated[list[str] | None, Parameter("--set", negative="")] = None,
     kill: Annotated[list[str] | None, Parameter("--kill", negative="")] = None,
     cut: Annotated[list[str] | None, Parameter("--cut", negative="")] = None,
@@ -52,9 +64,11 @@ def run(
     brokers
         How many brokers; default 3.
     settings
-        A setting in Kafka's name, as in acks=1 or topic.min.insync.replicas=2; may be given again.
+        A setting in Kafka's name, as in acks=1; may be given again. A prefix says whose: broker., topic. or producer.;
+        without it the producer's comes first, then the topic's, then the brokers'.
     kill
-        Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again.
+        Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again. Nodes are 1, controller,
+        leader:TOPIC-PARTITION or follower:TOPIC-PARTITION; times count from when the brokers serve.
     cut
         Cut two nodes off from each other for a time, as in 1,2@2..4; may be given again.
     dispatch
@@ -81,6 +95,8 @@ def run(
         kills=tuple(kill or ()),
         cuts=tuple(cut or ()),
     )
+    if trace is not None and source is not None and trace.exists() and trace.resolve() == Path(source).resolve():
+        raise UsageError(f"--trace would overwrite the input {source}")
     found = runnable.find(name, asked)
     done = _run(found, dispatch, wire, trace, narrate=not quiet and not as_json)
     about = summary(found, done)
@@ -105,7 +121,10 @@ def _run(found: Runnable, dispatch: Any, wire: Any, trace: Path | None, *, narra
                 raise UsageError(f"cannot write {trace}: {error.strerror}") from None
             writer = TraceWriter(file, {"scenario": found.name, "seed": found.seed})
             listeners.append(writer)
-        return found.run(dispatch=dispatch, wire=wire, listeners=tuple(listeners), recorder=writer)
+        done = found.run(dispatch=dispatch, wire=wire, listeners=tuple(listeners), recorder=writer)
+        if writer is not None:
+            writer.finish()
+        return done
 
 
 def summary(found: Runnable, done: Run) -> dict[str, Any]:
@@ -121,7 +140,11 @@ def summary(found: Runnable, done: Run) -> dict[str, Any]:
         "verdict": done.verdict,
         "sent": seen.sent,
         "acked": seen.acked,
+        "unacknowledged": seen.unacknowledged,
+        "missing": seen.missing,
         "failed": seen.failed,
+        "unanswered": seen.unanswered,
+        "errors": seen.errors,
         "read": seen.read,
         "lost": seen.lost,
         "duplicated": seen.duplicated,
@@ -141,12 +164,20 @@ def _print(about: dict[str, Any], done: Run, repeat: str) -> None:
         f"records      sent {about['sent']}, acked {about['acked']}, failed {about['failed']}, "
         f"read at the end {about['read']}"
     )
+    if about["unacknowledged"]:
+        print(f"             sent with acks=0 {about['unacknowledged']}, of which {about['missing']} are missing")
+    if about["unanswered"]:
+        print(f"             without an answer at the end {about['unanswered']}")
+    for error, count in about["errors"].items():
+        print(f"             failed with {error}: {count}")
     print(f"             lost {about['lost']}, duplicated {about['duplicated']}, reordered {about['reordered']}")
     for example in about["examples"]:
         print(f"             {example}")
-    for violation in about["violations"][:5]:
+    for violation in about["violations"][:SHOWN]:
         print(f"violation    {violation}")
-    for difference in done.differences[:5]:
+    if len(about["violations"]) > SHOWN:
+        print(f"             and {len(about['violations']) - SHOWN} more; `kafsim check` on a trace shows all")
+    for difference in done.differences[:SHOWN]:
         print(f"difference   {difference}")
     if done.stuck:
         print(f"stuck        {done.stuck}")

@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
+import inspect
 import runpy
 import tomllib
+import traceback
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import attrs
+import trio
 
 from kafsim.cli import inputs
-from kafsim.cli.errors import UsageError, unknown
+from kafsim.cli.errors import StoryFailed, UsageError, unknown
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster, ClusterShape
+from kafsim.cluster.errors import RunError
+from kafsim.cluster.guard import for_story
 from kafsim.cluster.world import World
+from kafsim.protocol.config import ConfigError
 from kafsim.scenarios import catalogue, ping, planned
-from kafsim.scenarios.plan import Operation, PlanError, check_brokers, from_mapping
+from kafsim.scenarios.plan import Operation, check_brokers, from_mapping
+from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Given, schedule
 from kafsim.scenarios.simulation import Options, Run, run_story, run_world_story
 
@@ -58,6 +65,7 @@ def find(name: str, asked: Asked) -> Runnable:
         raise unknown("scenario", name, catalogue.summaries()) from None
     given, configs = _given(asked)
     given = scenario.given(given)
+    inputs.check_producer(given.producer)
     shape = _shape(scenario.shape, asked, configs)
     _check(given.operations, shape.brokers)
 
@@ -74,6 +82,8 @@ def find(name: str, asked: Asked) -> Runnable:
 
 def _given(asked: Asked) -> tuple[Given, dict[str, object]]:
     settings = inputs.settings(asked.settings)
+    if asked.key_separator is not None and asked.source is None:
+        raise UsageError("--key-separator divides the lines of --input, which is not given")
     given = Given(
         records=inputs.records(asked.source, asked.key_separator),
         producer=settings["producer"],
@@ -95,7 +105,13 @@ def _check(operations: tuple[Operation, ...], brokers: int) -> None:
 
 
 def _runner(story: Callable[[Cluster], Any], seed: int, shape: ClusterShape) -> Callable[..., Run]:
-    return lambda **options: run_story(story, Options(seed=seed, shape=shape, **options))
+    def run(**options: Any) -> Run:
+        try:
+            return run_story(story, Options(seed=seed, shape=shape, **options))
+        except ConfigError as error:
+            raise UsageError(str(error)) from None
+
+    return run
 
 
 def _refuse(asked: Asked, what: str, *options: str) -> None:
@@ -147,14 +163,9 @@ def _plan(path: Path, asked: Asked) -> Runnable:
 
 def _story(path: Path, asked: Asked) -> Runnable:
     """``story`` is what runs; BROKERS and CONFIGS may state the cluster, EXPECTED the verdict."""
-    if not path.is_file():
-        raise UsageError(f"cannot read {path}: No such file or directory")
-    try:
-        module = runpy.run_path(str(path), run_name="kafsim_story")
-    except SyntaxError as error:
-        raise UsageError(f"{path}, line {error.lineno}: {error.msg}") from None
+    module = _execute(path)
     story = module.get("story")
-    if story is None:
+    if not inspect.iscoroutinefunction(story) or len(inspect.signature(story).parameters) != 1:
         raise UsageError(f"{path} has no `async def story(cluster)`")
     _refuse(asked, "a story, which sends its own records", "source")
     given, configs = _given(asked)
@@ -166,8 +177,33 @@ def _story(path: Path, asked: Asked) -> Runnable:
 
     async def play(cluster: Cluster) -> None:
         schedule(cluster, given)
-        await story(cluster)
+        try:
+            await story(cluster)
+        except (RunError, trio.Cancelled):
+            raise
+        except (Exception, SystemExit) as error:
+            raise StoryFailed(_where(path, error)) from error
 
     seed = asked.seed or 0
     runner = _runner(play, seed, shape)
     return Runnable(name=path.name, seed=seed, run=runner, expected=str(module.get("EXPECTED", "ok")))
+
+
+def _execute(path: Path) -> dict[str, Any]:
+    """The names that a story's file defines; whatever it takes of the clock or of chance is watched during the run."""
+    if not path.is_file():
+        raise UsageError(f"cannot read {path}: No such file or directory")
+    try:
+        with for_story():
+            return runpy.run_path(str(path), run_name="kafsim_story")
+    except SyntaxError as error:
+        raise UsageError(f"{path}, line {error.lineno}: {error.msg}") from None
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # a story may raise anything
+        raise UsageError(_where(path, error)) from None
+
+
+def _where(path: Path, error: BaseException) -> str:
+    """The last line of the story's own file that an error went through."""
+    lines = [frame.lineno for frame in traceback.extract_tb(error.__traceback__) if frame.filename == str(path)]
+    place = f"{path}, line {lines[-1]}" if lines else str(path)
+    return f"{place}: {type(error).__name__}: {error}" if str(error) else f"{place}: {type(error).__name__}"

@@ -6,6 +6,7 @@ from kafsim.protocol.facts.fact import DECISION, STATE, Because, fact, rule
 
 ELECTED = rule("role.elected", "the metadata names this broker the leader in epoch {leader_epoch}")
 FOLLOWS = rule("role.follows", "the metadata names broker {leader} the leader in epoch {leader_epoch}")
+LEADERLESS = rule("role.leaderless", "the metadata names no leader in epoch {leader_epoch}")
 LAGGING = rule(
     "isr.lagging",
     "replica {replica} has {behind} fewer offsets than the leader and was last caught up {since_ms} ms ago; "

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import importlib.util
 import io
 import zlib
 from types import ModuleType
@@ -49,6 +50,13 @@ def decompress(codec: int, data: bytes) -> bytes:
         if type(error).__module__.startswith("cramjam"):
             raise Decompression(f"a {NAMES[codec]} stream is broken: {error}") from error
         raise
+
+
+def what_it_needs(name: str) -> str | None:
+    """What is not installed and would have to be, for a codec by its name."""
+    if codec_id(name) in (NONE, GZIP) or importlib.util.find_spec("cramjam") is not None:
+        return None
+    return "the extra kafsim[compression]"
 
 
 def _library(codec: int) -> ModuleType:

@@ -55,7 +55,8 @@ def test_why_tells_the_chain_of_causes(tmp_path):
     [
         (["run", "pnig"], "unknown scenario 'pnig'; did you mean 'ping'?"),
         (["run", "ping", "--sed", "3"], "Unknown option: --sed. Did you mean --seed?"),
-        (["run", "ping", "--seed", "x"], 'Invalid value for --seed: unable to convert "x" into int.'),
+        (["run", "ping", "--seed", "x"], "Invalid value for --seed: 'x' is no whole number"),
+        (["run", "ping", "--seed", "1.5"], "Invalid value for --seed: '1.5' is no whole number"),
         (["rnu", "ping"], 'Unknown command "rnu". Did you mean "run"?'),
         (["why", "nothing.ktrace", "0"], "cannot read nothing.ktrace: No such file or directory"),
         (["why", sys.executable, "0"], "is not a kafsim trace"),
@@ -195,3 +196,36 @@ def test_a_run_that_is_broken_off_leaves_a_trace(tmp_path):
     done = kafsim("run", str(story), "--quiet", "--trace", str(trace), code=130)
     assert done.stderr == "kafsim: interrupted\n"
     assert "Topic: t\t" in kafsim("describe", str(trace)).stdout
+
+
+def test_what_acks_0_loses_is_counted_as_missing():
+    about = json.loads(kafsim("run", "leader-killed", "--set", "acks=0", "--json").stdout)
+    assert (about["acked"], about["unacknowledged"], about["lost"]) == (0, 20, 0)
+    assert about["missing"] == 20 - about["read"] > 0
+
+
+def test_errors_of_failed_records_are_told():
+    told = kafsim("run", "leader-killed", "--set", "topic.max.message.bytes=10").stdout
+    assert "failed with MESSAGE_TOO_LARGE: 20" in told
+
+
+def test_a_trace_that_breaks_off_is_told_and_its_decisions_are_listed(tmp_path):
+    whole, part = tmp_path / "whole.ktrace", tmp_path / "part.ktrace"
+    kafsim("run", "leader-killed", "--quiet", "--trace", str(whole))
+    assert kafsim("check", str(whole)).stderr == ""
+    listed = kafsim("why", str(whole)).stdout
+    number = next(line.split()[0] for line in listed.splitlines() if "LeaderElected" in line)
+    assert "LeaderElected" in kafsim("why", str(whole), number).stdout
+    part.write_bytes(whole.read_bytes()[:5_000])
+    assert "breaks off after" in kafsim("check", str(part)).stderr
+
+
+def test_a_reader_that_goes_away_is_no_violation():
+    command = f"{sys.executable} -m kafsim run leader-killed | head -1 > {os.devnull}; exit ${{PIPESTATUS[0]}}"
+    assert subprocess.run(["bash", "-c", command], check=False, capture_output=True).returncode == 141
+
+
+def test_every_command_has_a_line_in_the_help():
+    told = kafsim("--help").stdout
+    for name in ("run", "scenarios", "why", "describe", "log", "check", "compare", "dump-log"):
+        assert any(line.split("│")[1].split()[0] == name for line in told.splitlines() if "│" in line), name
