@@ -54,7 +54,8 @@ class FetchSession:
     partitions: dict[PartitionKey, CachedPartition] = attrs.field(factory=dict)
     dirty: dict[PartitionKey, None] = attrs.field(factory=dict)
     outside: dict[PartitionKey, None] = attrs.field(factory=dict)
-    """Partitions whose ISR this follower is not in: each fetch is a chance to join."""
+    """Partitions whose ISR this follower is not in: each fetch is a chance to join. Also those that heard last from
+    another session of it."""
     parked: ParkedFetch | None = None
     last_fetch: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     leader_only: bool = True

@@ -253,7 +253,8 @@ class Partition:
             return errors.NOT_LEADER_OR_FOLLOWER
         old, old_start = replica.log_end_offset, replica.log_start_offset
         replica.fetched(now, asked.fetch_offset, asked.log_start_offset, self.log.log_end_offset, broker_epoch)
-        replica.session = session
+        if replica.session is not session:
+            self._take_over(replica, session)
         self._note_lag()
         self._maybe_expand(now, leader, replica)
         self._note_outside(replica)
@@ -262,6 +263,15 @@ class Partition:
         if replica.log_end_offset != old:
             self.maybe_advance_high_watermark(now)
         return errors.NONE
+
+    def _take_over(self, replica: ReplicaProgress, session: Any) -> None:
+        """Another session of this follower. The one before is looked at again with its next fetch, if there is one.
+
+        What arrives late of an incarnation that is gone must not keep the living one from being noted.
+        """
+        if replica.session is not None:
+            replica.session.outside[self.topic_id, self.tp.partition] = None
+        replica.session = session
 
     def forget(self, session: Any) -> None:
         """A session does not hold this partition any more: its fetches say nothing of it."""

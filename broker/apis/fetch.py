@@ -79,6 +79,7 @@ class FetchApi:
             self._outbox.reply(connection, header, FetchResponse(error_code=error, session_id=0))
             return
         session.last_fetch = now
+        session.replica_epoch = request.replica_state.replica_epoch
         session.leader_only = session.is_follower or header.version < FOLLOWERS_SERVE_SINCE
         refused = self._update(now, session, request)
         results = self._read(session, request, refused)

@@ -262,3 +262,19 @@ def test_only_partitions_with_a_follower_behind_are_lagging() -> None:
     assert leader.broker.lagging
     leader.fetch(3, 1)
     assert not leader.broker.lagging
+
+
+def test_a_late_fetch_of_an_incarnation_that_is_gone_hides_nothing() -> None:
+    """The living session is looked at again with its next fetch, though nothing in it changed."""
+    leader = Leader()
+    late, living = leader.sessions[2], Session(2, number=9)
+    leader.fetch(2, 0)
+    leader.sessions[2] = living
+    leader.fetch(2, 0)
+    leader.sessions[2] = late
+    leader.fetch(2, 0)
+    assert (TOPIC_ID, 0) in living.outside
+    leader.become((1, 3), leader_epoch=1)
+    leader.sessions[2] = living
+    leader.fetch(2, 0)
+    assert (TOPIC_ID, 0) in living.outside

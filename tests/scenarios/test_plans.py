@@ -76,6 +76,30 @@ def test_a_controller_that_dies_before_it_states_a_change() -> None:
     assert run_plan(plan, dispatch="direct", wire="share").violations == ()
 
 
+def test_a_fetch_of_the_incarnation_before_arrives_after_one_of_the_next() -> None:
+    """And the ISR change that took the broker out after both: the living one must still be seen to catch up."""
+    load = {"request.timeout.ms": 1_000, "max.in.flight.requests.per.connection": 1, "delivery.timeout.ms": 8_000}
+    plan = Plan(
+        seed=1,
+        configs=FAST,
+        features={"eligible.leader.replicas.version": 0},
+        topics=(Topic(name="orders", partitions=2, configs={"min.insync.replicas": 1}),),
+        loads=tuple(
+            Load(
+                topic="orders", count=40, start=0.1, every_ms=200, settings={**load, "linger.ms": ms, "batch.size": 100}
+            )
+            for ms in (50, 0)
+        ),
+        operations=(
+            Operation(0.0, "slow_disk", ("2", 59)),
+            Operation(0.2, "kill", ("controller",)),
+            Operation(0.5, "stop", ("2",)),
+        ),
+        until=6.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").ok
+
+
 def test_a_plan_is_read_from_a_mapping() -> None:
     plan = from_mapping(
         {
