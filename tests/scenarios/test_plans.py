@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, note
 
+from kafsim.protocol.safeguards import names
 from kafsim.scenarios.plan import OPERATIONS, Load, Operation, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.strategies import plans
@@ -113,12 +114,14 @@ def test_a_plan_is_read_from_a_mapping() -> None:
     assert run_plan(plan).history.acked == 5
 
 
-def test_the_page_on_plans_names_every_operation_and_its_example_runs() -> None:
+def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_runs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text()
     listed = re.findall(
         r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## Operations")[1], re.MULTILINE))
     )
     assert set(listed) == {*OPERATIONS, "do"}
+    safeguards = page.split("## Safeguards")[1].split("## Who")[0]
+    assert re.findall(r"^\| `(\w+)` \|", safeguards, re.MULTILINE) == list(names())
     example = from_mapping(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
     assert run_plan(example).history.acked == 60
 
