@@ -71,16 +71,20 @@ def send(producer: ProducerHandle, number: int, load: Load, index: int) -> None:
 def perform(cluster: Cluster, operation: Operation) -> None:
     """Do it, if it can be done now: a role may have nobody, a node may be down already."""
     try:
-        _perform(cluster, operation.do, *operation.arguments)
+        why = _perform(cluster, operation.do, *operation.arguments)
     except UnknownNode as nobody:
-        cluster.world.happened(WORLD, FaultSkipped(operation=str(operation), why=str(nobody)))
+        why = str(nobody)
+    if why is not None:
+        cluster.world.happened(WORLD, FaultSkipped(operation=str(operation), why=why))
 
 
-def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) -> None:
+def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) -> str | None:
+    """Why not, when it was not done."""
     name = str(who)
-    runs = cluster.select(name).port is not None
+    node = cluster.select(name)
+    runs = node.port is not None
     if runs if do in NEEDS_DOWN else not runs and do in NEEDS_RUNNING:
-        return
+        return f"{node.address} {'runs' if runs else 'is down'}"
     match do, *more:
         case "slow_disk", ms:
             cluster.slow_disk(name, append_ms=float(ms))
@@ -90,3 +94,4 @@ def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) ->
             getattr(cluster, do)(name, str(other))
         case _:
             getattr(cluster, do)(name)
+    return None

@@ -17,7 +17,9 @@ from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import Stuck
 from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fingerprint
-from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, WireName, World, run
+from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
+from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.protocol.types import TopicPartition
 from kafsim.scenarios.availability import Availability
@@ -43,6 +45,8 @@ class Run:
     differences: tuple[str, ...]
     """Between the facts and the cores, at the end."""
     stuck: str | None = None
+    skipped_faults: int = 0
+    """Operations that found nobody, or a node in the wrong state."""
 
     @property
     def ok(self) -> bool:
@@ -89,6 +93,18 @@ def simulate(
     return run_story(story, Options(seed=seed, shape=shape, **options))
 
 
+class SkippedFaults:
+    """Counts them."""
+
+    level = STATE
+
+    def __init__(self) -> None:
+        self.count = 0
+
+    def on_fact(self, stated: Stated) -> None:
+        self.count += isinstance(stated.fact, FaultSkipped)
+
+
 class _Oracles:
     """What listens to every run, and the Run they make together."""
 
@@ -100,11 +116,13 @@ class _Oracles:
             Availability(),
             Fingerprint(),
         )
+        self.skipped = SkippedFaults()
         listeners: tuple[Listener, ...] = (
             self.fingerprint,
             self.monitor,
             self.history,
             self.available,
+            self.skipped,
             *options.listeners,
         )
         shape = Shape(seed=options.seed, dispatch=options.dispatch, wire=options.wire, safeguards=options.safeguards)
@@ -126,6 +144,7 @@ class _Oracles:
             unavailable=self.available.finish(world.clock.now),
             differences=tuple(self.differences),
             stuck=self.stuck,
+            skipped_faults=self.skipped.count,
         )
 
 

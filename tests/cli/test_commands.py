@@ -153,6 +153,9 @@ def test_plans_and_stories_run_from_files(tmp_path):
 def test_a_fault_that_finds_nobody_is_told():
     told = kafsim("run", "leader-killed", "--kill", "leader:order-0@0.3").stdout
     assert "cannot kill leader:order-0: order-0 has no leader" in told
+    assert "faults       1 found nobody" in told
+    twice = kafsim("run", "leader-killed", "--kill", "2@0.3", "--kill", "2@0.4", "--json").stdout
+    assert json.loads(twice)["skipped_faults"] == 1
 
 
 @pytest.mark.parametrize(
