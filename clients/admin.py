@@ -76,8 +76,11 @@ class Admin(Client):
             self.outbox.set_timer(RETRY_TIMER, Micros(wake))
 
     def _node(self, now: Micros, asked: Asked) -> int | None:
+        node: int | None
         if asked.ask.to_broker is not None:
-            node: int | None = asked.ask.to_broker
+            node = asked.ask.to_broker if asked.ask.to_broker in self.metadata.nodes() else None
+            if node is None:
+                self.metadata.request_update(now)
         elif asked.ask.to_leader_of is None:
             node = self.network.least_loaded(self.metadata.nodes(), now)
         else:

@@ -6,7 +6,7 @@ import pytest
 
 from kafsim import simulate
 from kafsim.broker.apis.describe_configs import DEFAULT, DYNAMIC_DEFAULT_BROKER, DYNAMIC_TOPIC, STATIC_BROKER
-from kafsim.clients.errors import KafkaError
+from kafsim.clients.errors import KafkaError, KafkaTimeoutError
 from kafsim.cluster.cluster import Cluster
 
 
@@ -67,5 +67,13 @@ def test_what_cannot_be_described(name: str, error: str) -> None:
     async def story(cluster: Cluster) -> None:
         with pytest.raises(KafkaError, match=error):
             await cluster.admin.describe_configs("topic", name)
+
+    _run(story)
+
+
+def test_a_broker_that_does_not_exist_is_waited_for_in_vain() -> None:
+    async def story(cluster: Cluster) -> None:
+        with pytest.raises(KafkaTimeoutError, match="Timed out waiting for a node assignment"):
+            await cluster.admin.describe_configs("broker", "9")
 
     _run(story)
