@@ -40,7 +40,7 @@ class Surround(Protocol):
     def on_appended(self, partition: Partition) -> None: ...
     def on_high_watermark(self, now: Micros, partition: Partition) -> None: ...
     def on_lagging(self, partition: Partition, *, lagging: bool) -> None: ...
-    def on_follower_log_start(self, partition: Partition) -> None: ...
+    def on_low_watermark(self, partition: Partition) -> None: ...
 
 
 class Waiting(NamedTuple):
@@ -139,7 +139,7 @@ class Partition:
         return is_new_epoch
 
     def _fail_waiting(self, leader: Leader) -> None:
-        self._broker.on_follower_log_start(self)
+        self._broker.on_low_watermark(self)
         while leader.waiting:
             leader.waiting.popleft().finish(errors.NOT_LEADER_OR_FOLLOWER)
 
@@ -259,7 +259,7 @@ class Partition:
         self._maybe_expand(now, leader, replica)
         self._note_outside(replica)
         if replica.log_start_offset != old_start:
-            self._broker.on_follower_log_start(self)
+            self._broker.on_low_watermark(self)
         if replica.log_end_offset != old:
             self.maybe_advance_high_watermark(now)
         return errors.NONE
@@ -301,10 +301,8 @@ class Partition:
         leader = self.leader
         if leader is None:
             return
-        end, lagging = self.log.log_end_offset, False
-        for replica in leader.replicas.values():
-            if replica.log_end_offset != end:
-                lagging = True
+        end = self.log.log_end_offset
+        lagging = any(replica.log_end_offset != end for replica in leader.replicas.values())
         if lagging != self._is_lagging:
             self._set_lagging(lagging=lagging)
 

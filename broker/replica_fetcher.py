@@ -74,10 +74,6 @@ class ReplicaFetcher:
         self._leader = leader
         self._owners = owners
         self._settings = settings
-        self._max_wait_ms: int = settings["replica.fetch.wait.max.ms"]
-        self._min_bytes: int = settings["replica.fetch.min.bytes"]
-        self._max_bytes: int = settings["replica.fetch.response.max.bytes"]
-        self._partition_max_bytes: int = settings["replica.fetch.max.bytes"]
         self._broker_epoch = broker_epoch
         self._states: dict[PartitionKey, FetchState] = {}
         self._changed: dict[PartitionKey, None] = {}
@@ -158,9 +154,9 @@ class ReplicaFetcher:
         self._forgotten.clear()
         return FetchRequest(
             replica_state=ReplicaState(replica_id=self._given.address.id, replica_epoch=self._broker_epoch()),
-            max_wait_ms=self._max_wait_ms,
-            min_bytes=self._min_bytes,
-            max_bytes=self._max_bytes,
+            max_wait_ms=self._settings["replica.fetch.wait.max.ms"],
+            min_bytes=self._settings["replica.fetch.min.bytes"],
+            max_bytes=self._settings["replica.fetch.response.max.bytes"],
             session_id=self._session_id,
             session_epoch=self._session_epoch,
             topics=tuple(FetchTopic(topic_id=id_, partitions=tuple(p)) for id_, p in topics.items()),
@@ -177,7 +173,7 @@ class ReplicaFetcher:
             fetch_offset=offset,
             last_fetched_epoch=epoch,
             log_start_offset=start,
-            partition_max_bytes=self._partition_max_bytes,
+            partition_max_bytes=self._settings["replica.fetch.max.bytes"],
         )
 
     # ---------------------------------------------------------------------------- answers

@@ -30,9 +30,9 @@ class Fetches:
 
 
 class Deletions:
-    """What they tell to whoever waits for a log start; the API that deletes records replaces this."""
+    """What they tell to whoever waits for a low watermark; the API that deletes records replaces this."""
 
-    def on_log_start(self, partition: Partition) -> None: ...
+    def on_low_watermark(self, partition: Partition) -> None: ...
 
 
 class ReplicaManager:
@@ -225,10 +225,11 @@ class ReplicaManager:
     def on_log_start(self, partition: Partition) -> None:
         """The start of this log moved: followers are told with their next answers."""
         self.fetches.mark(partition, followers=False, consumers=False)
-        self.deletions.on_log_start(partition)
+        self.deletions.on_low_watermark(partition)
 
-    def on_follower_log_start(self, partition: Partition) -> None:
-        self.deletions.on_log_start(partition)
+    def on_low_watermark(self, partition: Partition) -> None:
+        """The log start of a replica moved, or this broker does not lead any more."""
+        self.deletions.on_low_watermark(partition)
 
     def on_lagging(self, partition: Partition, *, lagging: bool) -> None:
         key = (partition.topic_id, partition.tp.partition)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Callable
 from typing import Any
 
@@ -13,7 +14,7 @@ from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import ConnectionId, FlushKey, Header, Micros, TimerKey
 
 
-class Client:
+class Client(abc.ABC):
     """``settings``: parsed settings of the kind of client; ``run`` is a step of its loop, taken after each input."""
 
     def __init__(
@@ -34,10 +35,10 @@ class Client:
             given.outbox, self.network, given.entropy, bootstrap, settings, on_metadata, auto_create=auto_create
         )
 
-    def run(self, now: Micros) -> None:
-        raise NotImplementedError
+    @abc.abstractmethod
+    def run(self, now: Micros) -> None: ...
 
-    def on_start(self, now: Micros) -> None: ...
+    def on_start(self, now: Micros) -> None: ...  # noqa: B027  # clients wait to be called
 
     def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
         self.network.on_message(now, connection, header, body)
@@ -54,4 +55,4 @@ class Client:
             self.metadata.on_timer(now)
         self.run(now)
 
-    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...
+    def on_flushed(self, now: Micros, key: FlushKey) -> None: ...  # noqa: B027  # they write no files

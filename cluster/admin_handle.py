@@ -8,6 +8,7 @@ from kafsim.clients import calls
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.handles import Handle, partition_of
 from kafsim.protocol import errors
+from kafsim.protocol.config import to_text
 from kafsim.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
@@ -76,7 +77,7 @@ class AdminHandle(Handle):
             num_partitions=partitions,
             replication_factor=replication_factor,
             assignments=placed,
-            configs=tuple(CreatableTopicConfig(name=n, value=text(v)) for n, v in (configs or {}).items()),
+            configs=tuple(CreatableTopicConfig(name=n, value=to_text(v)) for n, v in (configs or {}).items()),
         )
         request = CreateTopicsRequest(topics=(topic,), timeout_ms=60_000)
         response = await self._ask(calls.Ask(CREATE_TOPICS, request), f"create topic {name}").wait()
@@ -148,7 +149,7 @@ class AdminHandle(Handle):
         delete: Iterable[str] = (),
     ) -> None:
         """``type_``: topic, or broker with the name "" for the cluster-wide default."""
-        changes = [AlterableConfig(name=n, config_operation=0, value=text(v)) for n, v in (set or {}).items()]
+        changes = [AlterableConfig(name=n, config_operation=0, value=to_text(v)) for n, v in (set or {}).items()]
         changes += [AlterableConfig(name=n, config_operation=1, value=None) for n in delete]
         resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
         request = IncrementalAlterConfigsRequest(resources=(resource,))
@@ -207,11 +208,6 @@ def _request_class(api: str, version: int) -> tuple[type, int]:
                 raise ValueError(f"{api} has the versions {low} to {high}, not {version}")
             return cls, known.key
     raise ValueError(f"{api} is not built")
-
-
-def text(value: object) -> str:
-    """A configuration value as Kafka's text."""
-    return ("true" if value else "false") if isinstance(value, bool) else str(value)
 
 
 def raise_for(code: int, message: str | None) -> None:

@@ -48,23 +48,55 @@ TARGETS: list[tuple[Any, str]] = [
 ]
 
 
-_watching: list[Guard] = []
+_on: list[Guard] = []
 """The guards of the runs that go on."""
 
 
 @contextlib.contextmanager
-def for_story() -> Iterator[None]:
-    """While a story's file is executed: what it takes by ``from time import time`` stays watched for good."""
-    story = Guard(of_story=True)
-    with story.on():
+def watched() -> Iterator[None]:
+    """Whoever takes one of the targets meanwhile, even by ``from time import time``, holds one that is watched."""
+    originals = [(owner, name, owner.__dict__[name]) for owner, name in TARGETS]
+    try:
+        for owner, name, _ in originals:
+            setattr(owner, name, _wrap(owner, name))
         yield
+    finally:
+        for owner, name, original in originals:
+            setattr(owner, name, original)
+
+
+def _wrap(owner: Any, name: str) -> Any:
+    original = getattr(owner, name)
+    where = f"{getattr(owner, '__name__', owner)}.{name}"
+    return _wrap_class(original, where) if isinstance(original, type) else _wrap_function(original, where)
+
+
+def _wrap_function(original: Callable[..., Any], where: str) -> Callable[..., Any]:
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        _check(where)
+        return original(*args, **kwargs)
+
+    return guarded
+
+
+def _wrap_class(original: type, where: str) -> type:
+    class Guarded(original):  # type: ignore[misc]
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            _check(where)
+            super().__init__(*args, **kwargs)
+
+    return Guarded
+
+
+def _check(where: str) -> None:
+    if any(guard.forbids() for guard in _on):
+        raise Nondeterminism(f"{where} was used inside the simulation")
 
 
 class Guard:
     """Switched on for one run; ``outside()`` opens it between events."""
 
-    def __init__(self, *, of_story: bool = False) -> None:
-        self._of_story = of_story
+    def __init__(self) -> None:
         self._thread = threading.get_ident()
         self._inside = True
 
@@ -76,48 +108,14 @@ class Guard:
         finally:
             self._inside = was
 
-    def _forbids(self) -> bool:
-        if self._of_story:
-            return any(guard._forbids() for guard in _watching)
+    def forbids(self) -> bool:
         return self._inside and threading.get_ident() == self._thread
-
-    def _wrap(self, owner: Any, name: str) -> Any:
-        original = getattr(owner, name)
-        where = f"{getattr(owner, '__name__', owner)}.{name}"
-        if isinstance(original, type):
-            return self._wrap_class(original, where)
-        return self._wrap_function(original, where)
-
-    def _wrap_function(self, original: Callable[..., Any], where: str) -> Callable[..., Any]:
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self._forbids():
-                raise Nondeterminism(f"{where} was used inside the simulation")
-            return original(*args, **kwargs)
-
-        return guarded
-
-    def _wrap_class(self, original: type, where: str) -> type:
-        guard = self
-
-        class Guarded(original):  # type: ignore[misc]
-            def __init__(self, *args: Any, **kwargs: Any) -> None:
-                if guard._forbids():
-                    raise Nondeterminism(f"{where} was used inside the simulation")
-                super().__init__(*args, **kwargs)
-
-        return Guarded
 
     @contextlib.contextmanager
     def on(self) -> Iterator[Guard]:
-        originals = [(owner, name, owner.__dict__[name]) for owner, name in TARGETS]
+        _on.append(self)
         try:
-            for owner, name, _ in originals:
-                setattr(owner, name, self._wrap(owner, name))
-            if not self._of_story:
-                _watching.append(self)
-            yield self
+            with watched():
+                yield self
         finally:
-            if self in _watching:
-                _watching.remove(self)
-            for owner, name, original in originals:
-                setattr(owner, name, original)
+            _on.remove(self)

@@ -26,8 +26,7 @@ def encode(value: bytes | str | None) -> bytes | None:
 def partition_of(value: TopicPartition | tuple[str, int] | str) -> TopicPartition:
     """``("orders", 0)`` or ``"orders-0"``."""
     if isinstance(value, str):
-        topic, _, index = value.rpartition("-")
-        return TopicPartition(topic, int(index))
+        return TopicPartition.parse(value)
     return TopicPartition(*value)
 
 

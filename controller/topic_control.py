@@ -10,7 +10,7 @@ from kafsim.controller.metadata_state import TOPIC, MetadataState
 from kafsim.controller.placer import PlacementError, Usable, place
 from kafsim.protocol import errors
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
-from kafsim.protocol.config import ConfigError, check_topic
+from kafsim.protocol.config import ConfigError, check_topic, to_text
 from kafsim.protocol.entropy import Entropy
 from kafsim.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
@@ -252,7 +252,7 @@ class TopicControl:
 
     def _effective(self, configs: dict[str, str]) -> tuple[CreatableTopicConfigs, ...]:
         return tuple(
-            CreatableTopicConfigs(name=name, value=_shown(configs.get(name, setting.default)), config_source=5)
+            CreatableTopicConfigs(name=name, value=to_text(configs.get(name, setting.default)), config_source=5)
             for name, setting in sorted(TOPIC_SETTINGS.by_name.items())
             if not name.startswith("internal.")
         )
@@ -323,9 +323,3 @@ class TopicControl:
             else:
                 results.append(DeletableTopicResult(name=name, topic_id=topic_id, error_code=unknown))
         return records, DeleteTopicsResponse(responses=tuple(results))
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(value) if isinstance(value, tuple) else str(value)

@@ -5,11 +5,12 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import attrs
+
+from kafsim.protocol.names import did_you_mean
 
 INT, LONG, BOOLEAN, STRING, LIST, DOUBLE, SHORT = "INT", "LONG", "BOOLEAN", "STRING", "LIST", "DOUBLE", "SHORT"
 MAX_LONG = 0x7FFF_FFFF_FFFF_FFFF
@@ -37,8 +38,7 @@ class Setting:
         """The value in its type; ConfigError for one that does not fit."""
         if value is None:
             return None
-        text = ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
-        parsed = self._parse(text.strip())
+        parsed = self._parse(to_text(value).strip())
         self._check(parsed)
         return parsed
 
@@ -97,9 +97,8 @@ class Settings:
         """Every setting, given or by default; ConfigError names one that is not known or does not fit."""
         for name in given:
             if name not in self.by_name:
-                near = difflib.get_close_matches(name, self.by_name, n=1)
-                hint = f"; did you mean {near[0]!r}?" if near else ""
-                raise ConfigError(f"Unknown configuration {name!r}{hint}")
+                near = did_you_mean(name, self.by_name)
+                raise ConfigError(f"Unknown configuration {name!r}" + (f"; {near}" if near else ""))
         return {n: s.parse(given[n]) if n in given else s.default for n, s in self.by_name.items()}
 
 
@@ -203,7 +202,7 @@ BROKER_DEFAULT_OF_TOPIC = {
 
 
 def broker_settings(given: Mapping[str, object]) -> dict[str, Any]:
-    """Parsed, and checked against each other as ``KafkaConfig`` does at start; ConfigError in Kafka's words."""
+    """Parsed, and checked against each other; ConfigError, in Kafka's words where ``KafkaConfig`` refuses it too."""
     settings = BROKER.parse(given)
     if settings["replica.fetch.wait.max.ms"] > settings["replica.lag.time.max.ms"]:
         raise ConfigError(
@@ -215,6 +214,13 @@ def broker_settings(given: Mapping[str, object]) -> dict[str, Any]:
             "broker.session.timeout.ms must be larger than broker.heartbeat.interval.ms, or no broker stays unfenced"
         )
     return settings
+
+
+def to_text(value: object) -> str:
+    """A value as Kafka writes it."""
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return ",".join(map(str, value)) if isinstance(value, (list, tuple)) else str(value)
 
 
 def topic_value(name: str, topic: Mapping[str, str], cluster: Mapping[str, str], broker: Mapping[str, Any]) -> Any:

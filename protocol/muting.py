@@ -35,7 +35,7 @@ class MutedConnections:
         if waiting is not None:
             waiting.append((header, body))
         elif self._handle(now, connection, header, body):
-            self._waiting.setdefault(connection, deque())
+            self._waiting[connection] = deque()
 
     def unmute(self, now: Micros) -> None:
         """Take the next request of each connection that is answered by the effects of this input."""

@@ -54,6 +54,10 @@ def versions(text: str | None) -> Versions | None:
     return (int(text[:-1]), 0x7FFF) if text.endswith("+") else (int(text), int(text))
 
 
+def holds(span: Versions | None, version: int) -> bool:
+    return span is not None and span[0] <= version <= span[1]
+
+
 def kafka(
     type_: str,
     since: str,

@@ -62,3 +62,9 @@ class TopicPartition(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.topic}-{self.partition}"
+
+    @classmethod
+    def parse(cls, text: str) -> TopicPartition:
+        """``orders-0``, which is also the folder of its log."""
+        topic, _, partition = text.rpartition("-")
+        return cls(topic, int(partition))

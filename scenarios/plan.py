@@ -6,7 +6,6 @@ move the others. Nodes are numbers or roles (``leader:orders-0``), resolved when
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
 from typing import Any, TypeVar
 
@@ -39,7 +38,6 @@ PAIRS = ("cut", "heal", "slow_link")
 
 
 ROLES = ("broker", "controller", "follower", "leader")
-_ROLES = ", ".join(ROLES)
 
 
 @attrs.frozen(kw_only=True)
@@ -102,8 +100,7 @@ def check_node(who: str) -> str:
     if role == "broker" and name.isdigit():
         return who
     if role not in ("leader", "follower"):
-        near = difflib.get_close_matches(role, ROLES, n=1)
-        raise PlanError(f"unknown role {role!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are: {_ROLES}"))
+        raise suggest("unknown role", role, ROLES)
     if not name.split("/")[0].rpartition("-")[2].isdigit():
         raise PlanError(f"{who!r} names no partition; try {role}:orders-0")
     return who
@@ -117,13 +114,12 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
         raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
-    for node in _nodes(str(do), arguments):
-        check_node(str(node))
-    for number in arguments[2 if do in PAIRS else 1 :]:
+    nodes = [check_node(str(node)) for node in _nodes(str(do), arguments)]
+    for number in arguments[len(nodes) :]:
         if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < 1e9:
             raise PlanError(f"{do} takes milliseconds, not {number!r}")
-    if do in PAIRS and str(arguments[0]) == str(arguments[1]):
-        raise PlanError(f"{do} takes two nodes, not {arguments[0]} twice")
+    if len(set(nodes)) < len(nodes):
+        raise PlanError(f"{do} takes two nodes, not {nodes[0]} twice")
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
 
 

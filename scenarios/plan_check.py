@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import math
 import types
 import typing
@@ -10,6 +9,8 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 import attrs
+
+from kafsim.protocol.names import did_you_mean
 
 
 class PlanError(ValueError):
@@ -35,8 +36,7 @@ _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true o
 def suggest(what: str, name: str, known: Iterable[str]) -> PlanError:
     """For a name that is not known: the nearest one, or all."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    return PlanError(f"{what} {name!r}; " + (f"did you mean {near[0]!r}?" if near else f"there are {', '.join(names)}"))
+    return PlanError(f"{what} {name!r}; " + (did_you_mean(name, names) or f"there are {', '.join(names)}"))
 
 
 def made(cls: Any, given: Any, where: str, adapt: Callable[[dict[str, Any]], dict[str, Any]] = dict) -> Any:

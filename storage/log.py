@@ -83,8 +83,7 @@ class Log:
 
     @property
     def latest_epoch(self) -> int:
-        entries = self.epochs.entries
-        return entries[-1].epoch if entries else -1
+        return self.epochs.latest
 
     # ---------------------------------------------------------------------- appending
 

@@ -24,12 +24,6 @@ META_PROPERTIES = "meta.properties"
 PARTITION_METADATA = "partition.metadata"
 
 
-def partition_of(directory: str) -> TopicPartition:
-    """The partition whose log has this folder, ``orders-0``."""
-    topic, _, partition = directory.rpartition("-")
-    return TopicPartition(topic, int(partition))
-
-
 class OffsetCheckpoint:
     """One checkpoint file, written again only when an offset in it has changed."""
 
@@ -100,7 +94,7 @@ class LogDirectory:
             directory, slash, file = name.partition("/")
             _, dash, partition = directory.rpartition("-")
             if slash and dash and file.endswith(LOG) and partition.isdigit():
-                found[partition_of(directory)] = self._topic_id(directory)
+                found[TopicPartition.parse(directory)] = self._topic_id(directory)
         return found
 
     def _topic_id(self, directory: str) -> Uuid:
@@ -153,7 +147,7 @@ class LogDirectory:
         A log has a line of its start only while that is inside its first segment.
         """
         for directory, log in self._moved.items():
-            tp = partition_of(directory)
+            tp = TopicPartition.parse(directory)
             self.recovery_points.put(tp, log.recovery_point)
             if log.log_start_offset > log.segments[0].base_offset:
                 self.log_starts.put(tp, log.log_start_offset)

@@ -29,10 +29,9 @@ INTERNAL_TOPICS = frozenset({"__consumer_offsets", "__transaction_state", "__sha
 
 
 class Waiting(NamedTuple):
-    """A partition whose low watermark has to reach ``needed``."""
+    """For the low watermark of a partition to reach ``needed``."""
 
     pending: PendingDelete
-    tp: TopicPartition
     needed: int
 
 
@@ -48,7 +47,7 @@ class PendingDelete:
 
 
 class DeleteRecordsApi:
-    """Told by the replicas when a log start moved."""
+    """Told by the replicas when a low watermark may have moved."""
 
     def __init__(self, outbox: Outbox, replicas: ReplicaManager) -> None:
         self._outbox = outbox
@@ -83,7 +82,7 @@ class DeleteRecordsApi:
         else:
             pending.answers[tp] = _result(tp, low, errors.REQUEST_TIMED_OUT)
             pending.waiting[tp] = None
-            self._by_partition.setdefault(tp, []).append(Waiting(pending, tp, needed))
+            self._by_partition.setdefault(tp, []).append(Waiting(pending, needed))
 
     def _low_watermark(self, partition: Partition) -> int:
         """The smallest log start of the leader and of all replicas that are up."""
@@ -93,28 +92,24 @@ class DeleteRecordsApi:
                 low = min(low, replica.log_start_offset)
         return low
 
-    def on_log_start(self, partition: Partition) -> None:
+    def on_low_watermark(self, partition: Partition) -> None:
         """The log start of a replica moved, or this broker does not lead any more."""
-        waiting = self._by_partition.pop(partition.tp, None)
-        if waiting is None:
-            return
-        low = self._low_watermark(partition)
-        kept = []
-        for one in waiting:
+        tp, low = partition.tp, self._low_watermark(partition)
+        leads = partition.leader is not None
+        answer = _result(tp, low) if leads else _result(tp, error=errors.NOT_LEADER_OR_FOLLOWER)
+        for one in self._by_partition.pop(tp, ()):
             if one.pending.done:
                 continue
-            if partition.leader is not None and low < one.needed:
-                kept.append(one)
-                continue
-            leads = partition.leader is not None
-            one.pending.answers[one.tp] = (
-                _result(one.tp, low) if leads else _result(one.tp, error=errors.NOT_LEADER_OR_FOLLOWER)
-            )
-            del one.pending.waiting[one.tp]
-            if not one.pending.waiting:
-                self._answer(one.pending)
-        if kept:
-            self._by_partition[partition.tp] = kept
+            if leads and low < one.needed:
+                self._by_partition.setdefault(tp, []).append(one)
+            else:
+                self._settle(one.pending, answer, tp)
+
+    def _settle(self, pending: PendingDelete, answer: DeleteRecordsPartitionResult, tp: TopicPartition) -> None:
+        pending.answers[tp] = answer
+        del pending.waiting[tp]
+        if not pending.waiting:
+            self._answer(pending)
 
     def on_timer(self, now: Micros) -> None:
         for pending in self._waits.pop_due(now):

@@ -15,7 +15,7 @@ from kafsim.controller.metadata_state import TOPIC as TOPIC_RESOURCE
 from kafsim.controller.metadata_state import MetadataState
 from kafsim.protocol import config as settings
 from kafsim.protocol import errors
-from kafsim.protocol.config import BROKER, BROKER_DEFAULT_OF_TOPIC, TOPIC, Setting, topic_value
+from kafsim.protocol.config import BROKER, BROKER_DEFAULT_OF_TOPIC, TOPIC, Setting, to_text, topic_value
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
@@ -65,8 +65,12 @@ class DescribeConfigsApi:
 
     def _describe(self, resource: DescribeConfigsResource, include_synonyms: bool) -> DescribeConfigsResult:
         type_, name = resource.resource_type, resource.resource_name
-        found = self._topic(name) if type_ == TOPIC_RESOURCE else self._broker(name)
-        if type_ not in (TOPIC_RESOURCE, BROKER_RESOURCE):
+        found: list[_Described] | Refusal
+        if type_ == TOPIC_RESOURCE:
+            found = self._topic(name)
+        elif type_ == BROKER_RESOURCE:
+            found = self._broker(name)
+        else:
             found = Refusal(errors.INVALID_REQUEST, f"Unexpected resource type {type_} for resource {name}")
         if isinstance(found, Refusal):
             return DescribeConfigsResult(
@@ -156,8 +160,4 @@ def _entry(
 
 
 def _text(value: Any) -> str | None:
-    if value is None or isinstance(value, str):
-        return value
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    return ",".join(value) if isinstance(value, tuple) else str(value)
+    return None if value is None else to_text(value)

@@ -68,10 +68,9 @@ class FetchApi:
 
     # --------------------------------------------------------------------------- requests
 
-    def handle(self, now: Micros, connection: ConnectionId, header: Header, asked: FetchRequest) -> None:
-        request = asked
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: FetchRequest) -> None:
         if header.version < fetch_by_name.REPLICA_STATE_SINCE:
-            request = fetch_by_name.with_ids(asked, header.version, self._replicas.topic_id)
+            request = fetch_by_name.with_ids(request, header.version, self._replicas.topic_id)
         session, ended, error = self._sessions.find(request)
         if ended is not None:
             self._forget(ended)
@@ -99,8 +98,7 @@ class FetchApi:
                 partition.forget(session)
         refused: dict[PartitionKey, int] = {}
         if session.is_follower:
-            looked_at = {**session.dirty, **session.outside} if session.outside else session.dirty
-            for key in list(looked_at):
+            for key in {**session.dirty, **session.outside}:
                 error = self._update_follower(now, session, session.partitions[key])
                 if error:
                     refused[key] = error
@@ -215,7 +213,7 @@ class FetchApi:
         )
         response = FetchResponse(session_id=session.id, responses=responses)
         if header.version < fetch_by_name.IDS_SINCE:
-            response = fetch_by_name.with_names(response, header.version, self._replicas.topic_name)
+            response = fetch_by_name.with_names(response, self._replicas.topic_name)
         self._outbox.reply(connection, header, response)
         if not session.id:
             self._forget(session)

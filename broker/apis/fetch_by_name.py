@@ -21,16 +21,15 @@ from kafsim.protocol.messages.fetch import (
 from kafsim.protocol.schema import changed
 from kafsim.protocol.uuid import Uuid
 
-IDS_SINCE, REPLICA_STATE_SINCE, LEADER_SINCE = 13, 15, 16
+IDS_SINCE, REPLICA_STATE_SINCE = 13, 15
 NO_LEADER = LeaderIdAndEpoch()
 _UNKNOWN = b"?"
 T = TypeVar("T", FetchTopic, ForgottenTopic)
 
 
 def with_ids(request: FetchRequest, version: int, id_of: Callable[[str], Uuid | None]) -> FetchRequest:
-    """The request as the newest version has it."""
-    if version < REPLICA_STATE_SINCE:
-        request = changed(request, replica_state=ReplicaState(replica_id=request.replica_id))
+    """A request below version 15 as the newest version has it."""
+    request = changed(request, replica_state=ReplicaState(replica_id=request.replica_id))
     if version >= IDS_SINCE:
         return request
 
@@ -44,10 +43,8 @@ def with_ids(request: FetchRequest, version: int, id_of: Callable[[str], Uuid | 
     )
 
 
-def with_names(response: FetchResponse, version: int, name_of: Callable[[Uuid], str | None]) -> FetchResponse:
-    """The answer as that version has it."""
-    if version >= IDS_SINCE:
-        return response
+def with_names(response: FetchResponse, name_of: Callable[[Uuid], str | None]) -> FetchResponse:
+    """An answer as the versions below 13 have it."""
     return changed(
         response,
         responses=tuple(

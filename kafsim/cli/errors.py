@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable
+
+from kafsim.protocol.names import did_you_mean
 
 EXPECTED = 0
 VIOLATION = 1
@@ -24,9 +25,9 @@ class StoryFailed(Exception):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UsageError:
     """Names the nearest known name, or all when there are few."""
     names = sorted(known)
-    near = difflib.get_close_matches(name, names, n=1)
-    if near:
-        return UsageError(f"unknown {kind} {name!r}; did you mean {near[0]!r}?")
+    near = did_you_mean(name, names)
+    if near is not None:
+        return UsageError(f"unknown {kind} {name!r}; {near}")
     if len(names) <= 12:
         return UsageError(f"unknown {kind} {name!r}; there are: {', '.join(names)}")
     return UsageError(f"unknown {kind} {name!r}")

@@ -18,7 +18,7 @@ from kafsim.cli.errors import StoryFailed, UsageError, unknown
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import RunError
-from kafsim.cluster.guard import for_story
+from kafsim.cluster.guard import watched
 from kafsim.cluster.world import World
 from kafsim.protocol.config import ConfigError
 from kafsim.scenarios import catalogue, ping, planned
@@ -194,7 +194,7 @@ def _execute(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise UsageError(f"cannot read {path}: No such file or directory")
     try:
-        with for_story():
+        with watched():
             return runpy.run_path(str(path), run_name="kafsim_story")
     except SyntaxError as error:
         raise UsageError(f"{path}, line {error.lineno}: {error.msg}") from None

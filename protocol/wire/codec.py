@@ -13,7 +13,7 @@ import attrs
 
 from kafsim.protocol.records.errors import RecordError
 from kafsim.protocol.records.varint import decode_unsigned, encode_unsigned
-from kafsim.protocol.schema import Versions, Wire, about, wire_of
+from kafsim.protocol.schema import Wire, about, holds, wire_of
 from kafsim.protocol.uuid import to_text
 from kafsim.protocol.wire import primitives
 from kafsim.protocol.wire.primitives import Form, WireError
@@ -36,11 +36,7 @@ def decode(cls: type, data: bytes, version: int, at: int = 0) -> tuple[Any, int]
 
 
 def _is_flexible(cls: type, version: int) -> bool:
-    return _holds(about[cls].flexible, version)
-
-
-def _holds(versions: Versions | None, version: int) -> bool:
-    return versions is not None and versions[0] <= version <= versions[1]
+    return holds(about[cls].flexible, version)
 
 
 _forms: dict[tuple[type, int, bool], Form] = {}
@@ -60,10 +56,10 @@ def _make_form(cls: type, version: int, *, flexible: bool) -> Form:
     hints = typing.get_type_hints(cls)
     for field in attrs.fields(cls):
         wire = wire_of(field)
-        if not _holds(wire.versions, version):
+        if not holds(wire.versions, version):
             continue
         form = _field_form(wire, hints[field.name], version, flexible=flexible)
-        if flexible and _holds(wire.tagged, version):
+        if flexible and holds(wire.tagged, version):
             assert wire.tag is not None
             tagged[wire.tag] = (field.name, form, field.default)
         else:

@@ -14,7 +14,7 @@ from typing import Any
 import attrs
 
 from kafsim.protocol import uuid
-from kafsim.protocol.schema import Versions, Wire, wire_of
+from kafsim.protocol.schema import Wire, holds, wire_of
 from kafsim.protocol.wire.codec import class_in
 from kafsim.protocol.wire.primitives import WireError
 
@@ -24,7 +24,7 @@ def to_json(message: Any, version: int) -> dict[str, Any]:
     found = {}
     for field in attrs.fields(type(message)):
         wire, value = wire_of(field), getattr(message, field.name)
-        if not _holds(wire.versions, version) or (_holds(wire.tagged, version) and value == field.default):
+        if not holds(wire.versions, version) or (holds(wire.tagged, version) and value == field.default):
             continue
         found[_camel(field.name)] = _value_to_json(wire, value, version)
     return found
@@ -39,7 +39,7 @@ def from_json(cls: type, given: dict[str, Any], version: int) -> Any:
         field = fields.get(name)
         if field is None:
             raise WireError(f"{cls.__name__} has no {name!r}")
-        if not _holds(wire_of(field).versions, version):
+        if not holds(wire_of(field).versions, version):
             continue
         try:
             values[field.name] = _value_from_json(wire_of(field), hints[field.name], value, version)
@@ -84,7 +84,3 @@ def _of_type(expected: type, value: Any) -> Any:
 
 def _camel(name: str) -> str:
     return re.sub(r"_(\w)", lambda match: match[1].upper(), name.rstrip("_"))
-
-
-def _holds(span: Versions | None, version: int) -> bool:
-    return span is not None and span[0] <= version <= span[1]

@@ -72,7 +72,7 @@ STORIES = [
 ]
 
 
-def _fails(capsys: pytest.CaptureFixture[str], code: int, message: str, *arguments: str) -> None:
+def assert_fails(capsys: pytest.CaptureFixture[str], code: int, message: str, *arguments: str) -> None:
     assert call(["run", *arguments]) == code
     told = capsys.readouterr()
     assert message in told.err
@@ -82,21 +82,21 @@ def _fails(capsys: pytest.CaptureFixture[str], code: int, message: str, *argumen
 
 @pytest.mark.parametrize(("options", "message"), OPTIONS)
 def test_options(capsys, options, message):
-    _fails(capsys, 2, message, "leader-killed", *options)
+    assert_fails(capsys, 2, message, "leader-killed", *options)
 
 
 @pytest.mark.parametrize(("text", "message"), PLANS)
 def test_plans(capsys, tmp_path: Path, text: str, message: str):
     path = tmp_path / "plan.toml"
     path.write_text(text)
-    _fails(capsys, 2, message, str(path), "--quiet")
+    assert_fails(capsys, 2, message, str(path), "--quiet")
 
 
 @pytest.mark.parametrize(("text", "code", "message"), STORIES)
 def test_stories(capsys, tmp_path: Path, text: str, code: int, message: str):
     path = tmp_path / "story.py"
     path.write_text(text)
-    _fails(capsys, code, message, str(path), "--quiet")
+    assert_fails(capsys, code, message, str(path), "--quiet")
 
 
 @pytest.mark.parametrize("name", ["time.time", "random.random"])
