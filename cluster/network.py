@@ -38,10 +38,28 @@ class Latency:
 class Pipe:
     """One direction of a connection."""
 
-    __slots__ = ("_held", "_key", "_last", "_ordinals", "_released", "connection", "link", "source", "target")
+    __slots__ = (
+        "_held",
+        "_key",
+        "_last",
+        "_ordinals",
+        "_released",
+        "connection",
+        "link",
+        "receiver_id",
+        "source",
+        "source_closed",
+        "target",
+    )
 
-    def __init__(self, connection: Connection, source: Node, target: Node, key: int, link: Link) -> None:
+    def __init__(
+        self, connection: Connection, source: Node, target: Node, key: int, link: Link, receiver_id: ConnectionId
+    ) -> None:
         self.connection = connection
+        self.receiver_id = receiver_id
+        """What the receiving side calls the connection."""
+        self.source_closed = False
+        """The side that sends here has given the connection up."""
         self.source = source
         self.target = target
         self.link = link
@@ -125,12 +143,12 @@ class Connection:
     """A connection that a client opened of a server for one purpose.
 
     It belongs to the client's incarnation from the start and to the server's from the first byte that arrives there.
+    A port knows it by the pipe that it sends into. A node may connect to itself; its two sides then have two ids.
     """
 
     __slots__ = (
         "backward",
         "client",
-        "client_closed",
         "closed",
         "dark",
         "forward",
@@ -138,7 +156,6 @@ class Connection:
         "purpose",
         "ready_at",
         "server",
-        "server_closed",
         "server_node",
         "world",
     )
@@ -152,30 +169,30 @@ class Connection:
         self.purpose = purpose
         self.closed = False
         """By one side at least; nothing more is sent."""
-        self.client_closed = self.server_closed = False
         self.dark = False
         """Something got lost in a machine without power; its kernel answers with a reset when it is back."""
         self.ready_at = Micros(0)
         """Until when a slow disk holds back what is answered here."""
         there = world.network.link(client.node.address, server.address)
         back = world.network.link(server.address, client.node.address)
-        self.forward = Pipe(self, client.node, server, key, there)
-        self.backward = Pipe(self, server, client.node, key ^ 0x5555_5555_5555_5555, back)
+        served = ConnectionId(-id_) if server is client.node else id_
+        self.forward = Pipe(self, client.node, server, key, there, served)
+        self.backward = Pipe(self, server, client.node, key ^ 0x5555_5555_5555_5555, back, id_)
 
     def deliver(self, pipe: Pipe, packet: Packet | None) -> bool:
         """Something reaches the end of a pipe; true when that woke a task."""
         port = self._receiver(pipe)
         if port is None:
             return self._nobody_there(pipe, packet)
-        if self.is_closed_by(port):
+        if self.is_closed_behind(pipe):
             return self._drop(pipe, packet, "the receiver has closed the connection")
         if packet is RESET:
-            return port.take(DISCONNECT, self.id)
+            return port.take(DISCONNECT, pipe.receiver_id)
         if self.world.heard >= CHATTER:
             what, peer = self.world.wire.name_of(packet), str(pipe.source.address)
             fact = MessageDelivered(message=packet[0], peer=peer, purpose=self.purpose, what=what)
             self.world.happened(pipe.target.address, fact)
-        return port.take(MESSAGE, self, packet)
+        return port.take(MESSAGE, pipe, packet)
 
     def _receiver(self, pipe: Pipe) -> Port | None:
         if pipe is self.backward:
@@ -183,7 +200,7 @@ class Connection:
         if self.server is None:
             self.server = self.server_node.port
             if self.server is not None:
-                self.server.connections[self.id] = self
+                self.server.connections[pipe.receiver_id] = self.backward
         return self.server if self.server is not None and self.server.alive else None
 
     def _nobody_there(self, pipe: Pipe, packet: Packet | None) -> bool:
@@ -207,25 +224,18 @@ class Connection:
     def _opposite(self, pipe: Pipe) -> Pipe:
         return self.backward if pipe is self.forward else self.forward
 
-    def outgoing(self, port: Port) -> Pipe:
-        return self.forward if port is self.client else self.backward
+    def is_closed_behind(self, pipe: Pipe) -> bool:
+        """The receiver has given up: whatever still reaches it is dropped."""
+        return self._opposite(pipe).source_closed
 
-    def is_closed_by(self, port: Port) -> bool:
-        """This side has given up: whatever still reaches it is dropped."""
-        return self.client_closed if port is self.client else self.server_closed
-
-    def close(self, port: Port) -> None:
-        """One side gives up: the other side learns it after one latency, and what is held back is lost."""
-        if port is self.client:
-            self.client_closed = True
-        else:
-            self.server_closed = True
+    def close(self, pipe: Pipe) -> None:
+        """The side that sends into a pipe gives up: the other learns it after one latency; what is held is lost."""
+        pipe.source_closed = True
         if self.closed:
             return
         self.closed = True
         self.forward.forget()
         self.backward.forget()
-        pipe = self.outgoing(port)
         if pipe is self.backward or self.server is not None:
             pipe.send(RESET, self.world.clock.now)
 

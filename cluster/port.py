@@ -13,7 +13,7 @@ import trio
 
 from kafsim.cluster.errors import CoreFailed, RunError
 from kafsim.cluster.inputs import CALL, CANCEL, DISCONNECT, FLUSHED, MESSAGE, START, TIMER
-from kafsim.cluster.network import Connection
+from kafsim.cluster.network import Connection, Pipe
 from kafsim.protocol import effects as ef
 from kafsim.protocol.effects import Core, Effect, Outbox
 from kafsim.protocol.facts.fact import CHATTER
@@ -36,7 +36,8 @@ class Port:
         self.incarnation = incarnation
         self.alive = True
         self.outbox = Outbox(first_connection=serial << 24 | 1)
-        self.connections: dict[ConnectionId, Connection] = {}
+        self.connections: dict[ConnectionId, Pipe] = {}
+        """What is sent on a connection goes into its pipe."""
         self.core: Core | None = None
         self._timers: dict[TimerKey, int] = {}
         self._clock = node.world.clock
@@ -47,7 +48,7 @@ class Port:
 
     def take(self, kind: int, a: Any = None, b: Any = None) -> bool:
         """Hand an input to the core: now (direct), or through the mailbox, which wakes the node's task."""
-        if not self.alive or (kind == MESSAGE and a.is_closed_by(self)):
+        if not self.alive or (kind == MESSAGE and a.connection.is_closed_behind(a)):
             return False
         if self.node.paused:
             self.node.backlog.append((self, (kind, a, b), self._clock.cause))
@@ -75,7 +76,7 @@ class Port:
                     return
 
     def _process(self, kind: int, a: Any, b: Any) -> None:
-        if not self.alive or (kind == MESSAGE and a.is_closed_by(self)):
+        if not self.alive or (kind == MESSAGE and a.connection.is_closed_behind(a)):
             return
         if kind == DISCONNECT and self.connections.pop(a, None) is None:
             return  # closed here while the news waited
@@ -90,7 +91,7 @@ class Port:
         except Exception as error:
             raise CoreFailed(world.explain_failure(self.node.address, error)) from error
         if outbox.effects:
-            self._carry_out(a if kind == MESSAGE else None)
+            self._carry_out(a.connection if kind == MESSAGE else None)
         if world.watchers:
             world.look()
 
@@ -99,7 +100,7 @@ class Port:
         assert core is not None
         if kind == MESSAGE:
             header, body = self.world.wire.unpack(b)
-            core.on_message(now, a.id, header, body)
+            core.on_message(now, a.receiver_id, header, body)
         elif kind == TIMER:
             core.on_timer(now, a)
         elif kind == CALL:
@@ -116,8 +117,7 @@ class Port:
     def _describe(self, kind: int, a: Any, b: Any) -> str:
         """What an event is, for a reader of the trace."""
         if kind == MESSAGE:
-            peer = a.server_node if self is a.client else a.client.node
-            return f"{self.world.wire.name_of(b)} from {peer.address} ({a.purpose})"
+            return f"{self.world.wire.name_of(b)} from {a.source.address} ({a.connection.purpose})"
         if kind == CALL:
             return f"call {type(b).__name__}"
         if kind in (TIMER, FLUSHED):
@@ -154,9 +154,9 @@ class Port:
             case (ef.CONNECT, id_, peer, purpose):
                 self._connect(id_, peer, purpose)
             case (ef.CLOSE, id_):
-                connection = self.connections.pop(id_, None)
-                if connection is not None:
-                    connection.close(self)
+                pipe = self.connections.pop(id_, None)
+                if pipe is not None:
+                    pipe.connection.close(pipe)
             case (ef.FLUSH, file, key):
                 self._flush(file, key)
             case (ef.ANSWER_CALL, call, answer):
@@ -167,24 +167,26 @@ class Port:
                 raise AssertionError(f"no effect {effect!r}")
 
     def _send(self, id_: ConnectionId, header: Header, body: object, departs: Micros) -> None:
-        connection = self.connections.get(id_)
-        if connection is None or connection.closed:
+        pipe = self.connections.get(id_)
+        if pipe is None or pipe.connection.closed:
             return
         world = self.world
         world.messages += 1
         packet = (world.messages, header, world.wire.pack(header, body))
         if world.heard >= CHATTER:
-            peer = connection.server_node if self is connection.client else connection.client.node
             fact = MessageSent(
-                message=world.messages, peer=str(peer.address), purpose=connection.purpose, what=type(body).__name__
+                message=world.messages,
+                peer=str(pipe.target.address),
+                purpose=pipe.connection.purpose,
+                what=type(body).__name__,
             )
             world.happened(self.node.address, fact)
-        connection.outgoing(self).send(packet, departs)
+        pipe.send(packet, departs)
 
     def _connect(self, id_: ConnectionId, peer: Address, purpose: str) -> None:
         node = self.world.nodes[peer]
         key = self.node.connection_key(peer, purpose)
-        self.connections[id_] = Connection(self.world, id_, self, node, purpose, key)
+        self.connections[id_] = Connection(self.world, id_, self, node, purpose, key).forward
 
     def _set_timer(self, key: TimerKey, at: Micros) -> None:
         self._timers[key] = self._clock.push(max(at, self._clock.now), self.node.timer_key(key), self._fire, key)
@@ -226,7 +228,7 @@ class Port:
         """The process is gone. ``resets``: its kernel lives and tells the peers."""
         self.alive = False
         self.core = None
-        for connection in list(self.connections.values()):
+        for pipe in list(self.connections.values()):
             if resets:
-                connection.close(self)
+                pipe.connection.close(pipe)
         self._scope.cancel()
