@@ -9,8 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from typing import Any
 
-import attrs
-
 from kafsim.broker.alter_partition import TIMER as ALTER_PARTITION_TIMER
 from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.apis import delete_records, fetch, produce
@@ -28,8 +26,7 @@ from kafsim.broker.controller_channel import ControllerChannel
 from kafsim.broker.fetch_session import FetchSessionCache
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
 from kafsim.broker.lifecycle import BrokerLifecycle, BrokerLifecycleState
-from kafsim.broker.metadata_fetcher import TIMER as METADATA_TIMER
-from kafsim.broker.metadata_fetcher import MetadataFetcher
+from kafsim.broker.metadata_loader import MetadataLoader
 from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
     CHECKPOINT_TIMER,
@@ -38,6 +35,8 @@ from kafsim.broker.replica_manager import (
     RETENTION_TIMER,
     ReplicaManager,
 )
+from kafsim.controller.raft.raft_client import POLL, RaftClient
+from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
@@ -45,6 +44,7 @@ from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_configs import DescribeConfigsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
+from kafsim.protocol.messages.describe_quorum import DescribeQuorumRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
 from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
@@ -55,45 +55,44 @@ from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpoc
 from kafsim.protocol.messages.produce import ProduceRequest
 from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import Address, CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
+from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 from kafsim.storage.log_directory import LogDirectory
 
 Handle = Callable[[Micros, ConnectionId, Header, Any], None]
 FORWARD_PATIENCE = millis(60_000)
 
 
-@attrs.frozen
-class Terminate:
-    """SIGTERM: leave in good order."""
-
-
 class Broker:
     """``settings`` are parsed broker settings, ``static`` the names of those that were given.
 
-    ``controller`` is where the controller listens.
+    ``raft`` is the node's part in the metadata quorum; ``owners`` tells whose an outgoing connection is.
     """
 
     def __init__(
         self,
         given: Surroundings,
+        raft: RaftClient,
+        logs: LogDirectory,
         settings: dict[str, Any],
-        controller: Address,
-        cluster_id: str,
+        owners: dict[ConnectionId, Any],
         rack: str | None,
         static: Collection[str] = (),
     ) -> None:
         self.given = given
         self.outbox = given.outbox
+        self.raft = raft
+        self.logs = logs
         self.settings = settings
+        self.on_closed: Callable[[Micros], None] = lambda _: self.outbox.exit()
+        """What to do when the logs are closed after a controlled shutdown."""
         self._static = static
-        self._owners: dict[ConnectionId, Any] = {}
+        self._owners = owners
         self._requests = MutedConnections(given.outbox, self._handle, self._complete_fetches)
-        self._controller = controller
-        self.logs = LogDirectory(given.files, given.outbox, given.safeguards)
         self._heartbeats = self._channel("heartbeat", patience=millis(settings["broker.heartbeat.interval.ms"]))
         self._isr_channel = self._channel("alter-partition")
         self._forwarding = self._channel("forwarding", patience=FORWARD_PATIENCE)
-        self.metadata = MetadataFetcher(given, controller, self._owners, self._on_publish)
+        self.metadata = MetadataLoader(raft, self._on_publish)
+        raft.listeners.append(self.metadata)
         self.isr_changes = AlterPartitionSender(given.outbox, self._isr_channel, given.address.id)
         self.replicas = ReplicaManager(given, settings, self.metadata.state, self.logs, self.isr_changes, self._owners)
         sessions = FetchSessionCache(settings["max.incremental.fetch.session.cache.slots"], given.entropy)
@@ -102,14 +101,13 @@ class Broker:
         self.produces = ProduceApi(given, self.replicas)
         self.deletions = DeleteRecordsApi(given.outbox, self.replicas)
         self.replicas.deletions = self.deletions  # type: ignore[assignment]
-        directory = self.logs.format(given.address.id, given.entropy.uuid(), cluster_id)
         self.lifecycle = BrokerLifecycle(
             given,
             self._heartbeats,
             interval=millis(settings["broker.heartbeat.interval.ms"]),
-            cluster_id=cluster_id,
+            cluster_id=raft.cluster_id,
             rack=rack,
-            directory=directory,
+            directory=raft.me.directory,
             previous_epoch=self.logs.previous_broker_epoch,
             metadata_offset=lambda: self.metadata.applied,
             on_state=self._on_state,
@@ -117,13 +115,18 @@ class Broker:
         self._is_serving = False
         self._published = False
         self._creating: dict[str, None] = {}
-        self._apis = self._make_apis(cluster_id)
+        self._apis = self._make_apis(raft.cluster_id)
         self._timers = self._make_timers()
 
     def _channel(self, purpose: str, patience: Micros | None = None) -> ControllerChannel:
         timeout = millis(self.settings["request.timeout.ms"])
         return ControllerChannel(
-            self.outbox, purpose, self._controller, self._owners, request_timeout=timeout, patience=patience
+            self.outbox,
+            purpose,
+            lambda: self.raft.leader_address,
+            self._owners,
+            request_timeout=timeout,
+            patience=patience,
         )
 
     def _make_apis(self, cluster_id: str) -> dict[type, Handle]:
@@ -146,6 +149,7 @@ class Broker:
             CreatePartitionsRequest: self._forward,
             ElectLeadersRequest: self._forward,
             IncrementalAlterConfigsRequest: self._forward,
+            DescribeQuorumRequest: self._forward,
         }
         apis[ApiVersionsRequest] = ApiVersionsApi(self.outbox, list(apis)).handle
         return apis
@@ -153,7 +157,7 @@ class Broker:
     def _make_timers(self) -> dict[TimerKey, Callable[[Micros], None]]:
         return {
             LIFECYCLE_TIMER: self.lifecycle.on_timer,
-            METADATA_TIMER: self.metadata.on_timer,
+            POLL: lambda now: self.raft.on_timer(now, POLL),
             ALTER_PARTITION_TIMER: self.isr_changes.on_timer,
             fetch.TIMER: self.fetches.on_timer,
             produce.TIMER: self.produces.on_timer,
@@ -171,8 +175,8 @@ class Broker:
 
     def on_start(self, now: Micros) -> None:
         self.logs.begin()
+        self.raft.start(now)
         self.lifecycle.start(now)
-        self.metadata.start(now)
 
     def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
         owner = self._owners.get(connection)
@@ -188,6 +192,10 @@ class Broker:
             return False
         self._apis[type(body)](now, connection, header, body)
         return not (isinstance(body, ProduceRequest) and body.acks == 0)
+
+    def unmute(self, now: Micros) -> None:
+        """Go on with the requests that wait behind what was answered now."""
+        self._requests.unmute(now)
 
     def _complete_fetches(self, now: Micros) -> None:
         self.fetches.complete_woken(now)
@@ -212,12 +220,15 @@ class Broker:
         self._requests.unmute(now)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
-        if key[0] == "rolled":
+        if key[0] == "raft":
+            self.raft.on_flushed(now, key)
+        elif key[0] == "rolled":
             for partition in self.replicas.by_key.values():
                 if partition.name == key[1]:
                     partition.log.on_flushed(int(key[2]))
         elif key[0] == "closed":
-            self.outbox.exit()
+            self.on_closed(now)
+        self._requests.unmute(now)
 
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
         assert isinstance(request, Terminate), f"a broker is not asked {request}"

@@ -16,6 +16,8 @@ from kafsim.protocol.effects import Outbox
 from kafsim.protocol.types import Address, ConnectionId, Header, Micros, millis
 
 RETRY = millis(50)
+NO_CONTROLLER = millis(100)
+LISTENER = "CONTROLLER"
 OnAnswer = Callable[[Micros, Any], None]
 """Told the response, or None when the request was given up at its deadline."""
 
@@ -28,13 +30,16 @@ class _Asked:
 
 
 class ControllerChannel:
-    """``patience``: after how long a request is given up; None for never."""
+    """``controller`` is asked for the active one before each connection.
+
+    ``patience``: after how long a request is given up; None for never.
+    """
 
     def __init__(
         self,
         outbox: Outbox,
         purpose: str,
-        controller: Address,
+        controller: Callable[[], Address | None],
         owners: dict[ConnectionId, Any],
         *,
         request_timeout: Micros,
@@ -64,18 +69,32 @@ class ControllerChannel:
             if asked.deadline is not None and asked.deadline <= now:
                 asked.on_answer(now, None)
                 continue
-            if self._connection is None:
-                self._connection = self._outbox.connect(self._controller, self._purpose)
-                self._owners[self._connection] = self
+            if self._connection is None and not self._connect(now):
+                self._queue.appendleft(asked)
+                return
+            assert self._connection is not None, "connected"
             self._in_flight = asked
             self._correlation += 1
-            self._outbox.send(self._connection, Header(0, 0, self._correlation), asked.body)
+            self._outbox.send(self._connection, Header(0, 0, self._correlation, listener=LISTENER), asked.body)
             self._outbox.set_timer(self._timer, Micros(now + self._timeout))
+
+    def _connect(self, now: Micros) -> bool:
+        """To the active controller; when none is known, wait and look again."""
+        controller = self._controller()
+        if controller is None:
+            self._waiting = True
+            self._outbox.set_timer(self._timer, Micros(now + NO_CONTROLLER))
+            return False
+        self._connection = self._outbox.connect(controller, self._purpose)
+        self._owners[self._connection] = self
+        return True
 
     def on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
         if connection != self._connection or header.correlation_id != self._correlation or self._in_flight is None:
             return
         if getattr(body, "error_code", 0) == errors.NOT_CONTROLLER:
+            self._outbox.close(connection)
+            self._forget()
             self._try_again(now)
             return
         asked, self._in_flight = self._in_flight, None

@@ -39,6 +39,12 @@ from kafsim.protocol.messages.describe_producers import (
     ProducerState,
     TopicRequest,
 )
+from kafsim.protocol.messages.describe_quorum import (
+    DescribeQuorumRequest,
+    PartitionDataResult,
+)
+from kafsim.protocol.messages.describe_quorum import PartitionData as DescribeQuorumPartition
+from kafsim.protocol.messages.describe_quorum import TopicData as DescribeQuorumTopic
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest, TopicPartitions
 from kafsim.protocol.messages.incremental_alter_configs import (
     AlterableConfig,
@@ -51,7 +57,7 @@ from kafsim.protocol.types import TopicPartition
 from kafsim.protocol.wire.json_form import from_json, to_json
 
 CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 21, 37, 43
-DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS = 32, 44, 61
+DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS, DESCRIBE_QUORUM = 32, 44, 61, 55
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
@@ -187,6 +193,17 @@ class AdminHandle(Handle):
         raise_for(answer.error_code, answer.error_message)
         producers: tuple[ProducerState, ...] = answer.active_producers
         return producers
+
+    async def describe_quorum(self) -> PartitionDataResult:
+        """Leader, epoch, high watermark, voters and observers of the metadata quorum, as its leader has them."""
+        partition = DescribeQuorumPartition(partition_index=0)
+        topic = DescribeQuorumTopic(topic_name="__cluster_metadata", partitions=(partition,))
+        ask = calls.Ask(DESCRIBE_QUORUM, DescribeQuorumRequest(topics=(topic,)))
+        response = await self._ask(ask, "describe the metadata quorum").wait()
+        raise_for(response.error_code, response.error_message)
+        answer: PartitionDataResult = response.topics[0].partitions[0]
+        raise_for(answer.error_code, answer.error_message)
+        return answer
 
     async def raw(self, broker: int, api: str, version: int, body: Mapping[str, object]) -> dict[str, object]:
         """One request to one broker, and its response, in the JSON of Kafka's message definitions; ``api``: FETCH.

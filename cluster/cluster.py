@@ -1,7 +1,8 @@
 """A cluster in a world: its brokers and its controller, the clients of a story, and what can be done to them.
 
 Faults and inspections are plain calls; only waits are async. A node is named by its number, or by its role:
-``leader:orders-0``, ``follower:orders-0``, ``follower:orders-0/1`` (the second one), ``controller``.
+``leader:orders-0``, ``follower:orders-0``, ``follower:orders-0/1`` (the second one), ``controller`` (the active one),
+``standby``, ``standby/1`` (controllers that are not active).
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from typing import Any, NamedTuple, TypeVar
 
 import attrs
 
-from kafsim.broker.broker import Broker, Terminate
+from kafsim.broker.broker import Broker
 from kafsim.broker.partition import Partition
 from kafsim.clients.admin import Admin
 from kafsim.clients.consumer import Consumer
@@ -19,24 +20,29 @@ from kafsim.clients.producer import Producer
 from kafsim.cluster.admin_handle import AdminHandle
 from kafsim.cluster.handles import ConsumerHandle, ProducerHandle, partition_of
 from kafsim.cluster.node import Node
+from kafsim.cluster.processes import Processes
 from kafsim.cluster.waits import WITHIN
 from kafsim.cluster.world import World
 from kafsim.controller.controller import Controller
 from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol.client_config import ADMIN, CONSUMER, producer_settings
 from kafsim.protocol.config import ConfigError, broker_settings
+from kafsim.protocol.effects import Terminate
 from kafsim.protocol.types import Address, Micros, TopicPartition
 
 T = TypeVar("T")
-CLUSTER_ID = "kafsim-AAAAAAAAAAAAAAA"
-CONTROLLER_ID = 101
 
 
 @attrs.frozen(kw_only=True)
 class ClusterShape:
-    """``brokers`` are numbered from 1; ``racks`` by broker; ``configs`` are broker settings in Kafka's names."""
+    """``brokers`` are numbered from 1, ``controllers`` from 101; ``configs`` are broker settings in Kafka's names.
+
+    ``combined``: the first brokers are the controllers too. ``racks`` by broker.
+    """
 
     brokers: int = 3
+    controllers: int = 1
+    combined: bool = False
     racks: tuple[str, ...] = ()
     configs: dict[str, object] = attrs.field(factory=dict)
     features: dict[str, int] = attrs.field(factory=dict)
@@ -45,6 +51,10 @@ class ClusterShape:
 def _check_shape(shape: ClusterShape) -> None:
     if shape.brokers < 1:
         raise ConfigError(f"a cluster needs a broker, not {shape.brokers}")
+    if shape.controllers not in (1, 3, 5):
+        raise ConfigError(f"a quorum has 1, 3 or 5 controllers, not {shape.controllers}")
+    if shape.combined and shape.controllers > shape.brokers:
+        raise ConfigError(f"{shape.controllers} combined controllers need as many brokers, not {shape.brokers}")
     if shape.racks and len(shape.racks) != shape.brokers:
         raise ConfigError(f"{shape.brokers} brokers need as many racks, not {len(shape.racks)}")
 
@@ -74,15 +84,17 @@ class Cluster:
         self.name = name
         settings = broker_settings(self.shape.configs)
         static = frozenset(self.shape.configs)
-        address = Address(name, "controller", CONTROLLER_ID)
-        self.controller = world.add(address, lambda given: Controller(given, settings, self.shape.features, CLUSTER_ID))
+        processes = Processes(name, self.shape, settings, static)
+        self.controllers: dict[int, Node] = {}
         self.brokers: dict[int, Node] = {}
+        if not self.shape.combined:
+            for id_ in processes.voters.ids:
+                self.controllers[id_] = world.add(Address(name, "controller", id_), processes.controller)
         for id_ in range(1, self.shape.brokers + 1):
-            rack = self.shape.racks[id_ - 1] if self.shape.racks else None
-            self.brokers[id_] = world.add(
-                Address(name, "broker", id_),
-                lambda given, rack=rack: Broker(given, settings, address, CLUSTER_ID, rack, static),  # type: ignore[misc]
-            )
+            make = processes.combined if self.shape.combined and id_ in processes.voters.ids else processes.broker
+            self.brokers[id_] = world.add(Address(name, "broker", id_), make)
+        if self.shape.combined:
+            self.controllers = {id_: self.brokers[id_] for id_ in processes.voters.ids}
         self.bootstrap = list(self.brokers)
         """What clients made from now on have as bootstrap.servers."""
         self._clients: dict[str, int] = {}
@@ -92,8 +104,7 @@ class Cluster:
 
     async def start(self) -> None:
         """Start every node and wait until all brokers serve."""
-        self.controller.start()
-        for node in self.brokers.values():
+        for node in self.nodes:
             node.start()
         await self.until(self.is_ready, what="all brokers to serve")
 
@@ -130,8 +141,12 @@ class Cluster:
     def admin(self) -> AdminHandle:
         """One admin client for the story."""
         if self._admin is None:
-            self._admin = AdminHandle(self.world, self._client("admin", Admin, ADMIN.parse({})))
+            self._admin = self.new_admin()
         return self._admin
+
+    def new_admin(self, settings: Mapping[str, object] | None = None, **more: object) -> AdminHandle:
+        """Another admin client, with settings of its own."""
+        return AdminHandle(self.world, self._client("admin", Admin, ADMIN.parse(_merged(settings, more))))
 
     def _client(self, role: str, make: Callable[..., Any], settings: dict[str, Any]) -> Node:
         number = self._clients.get(role, 0) + 1
@@ -143,21 +158,43 @@ class Cluster:
 
     # ------------------------------------------------------------------------- inspections
 
+    @property
+    def nodes(self) -> list[Node]:
+        """Controllers and brokers, each once."""
+        return list(dict.fromkeys([*self.controllers.values(), *self.brokers.values()]))
+
     def core(self, broker: int) -> Broker | None:
         """The core of a running broker, None for one that is down."""
         port = self.brokers[broker].port
-        return None if port is None else port.core  # type: ignore[return-value]
+        core: Any = None if port is None else port.core
+        return core if core is None or isinstance(core, Broker) else core.broker
+
+    def controller_of(self, id_: int) -> Controller | None:
+        """The controller of a running node."""
+        port = self.controllers[id_].port
+        core: Any = None if port is None else port.core
+        return None if core is None else core.controller
+
+    @property
+    def active_controller(self) -> int | None:
+        """The number of the active controller; of the newest one when an old one does not know yet."""
+        active = {id_: core.epoch for id_ in self.controllers if (core := self.controller_of(id_)) and core.is_active}
+        return max(active, key=lambda id_: active[id_] or 0) if active else None
 
     @property
     def controller_core(self) -> Controller | None:
-        port = self.controller.port
-        return None if port is None else port.core  # type: ignore[return-value]
+        """The active controller, or the running one that has replayed most; None when none runs."""
+        active = self.active_controller
+        if active is not None:
+            return self.controller_of(active)
+        running = [core for id_ in self.controllers if (core := self.controller_of(id_))]
+        return max(running, key=lambda core: core.raft.high_watermark, default=None)
 
     def partition(self, partition: TopicPartition | tuple[str, int] | str) -> PartitionState | None:
-        """What the controller has of a partition."""
+        """What the controller has committed of a partition."""
         tp, core = partition_of(partition), self.controller_core
-        topic_id = None if core is None else core.state.topic_ids.get(tp.topic)
-        return None if core is None or topic_id is None else core.state.partitions.get((topic_id, tp.partition))
+        topic_id = None if core is None else core.state.topic_ids.committed(tp.topic)
+        return None if core is None or topic_id is None else core.state.partitions.committed((topic_id, tp.partition))
 
     def leader(self, partition: TopicPartition | tuple[str, int] | str) -> int | None:
         """The leader in the controller's metadata, None without one."""
@@ -199,8 +236,10 @@ class Cluster:
         if isinstance(who, int) or who.isdigit():
             return self._numbered(int(who))
         role, _, rest = who.partition(":")
-        if role == "controller":
-            return self.controller
+        if role == "controller" and not rest:
+            return self._active()
+        if role.partition("/")[0] == "standby":
+            return self._standby(int(role.partition("/")[2] or 0))
         name, _, nth = rest.partition("/")
         if role == "broker" and name.isdigit():
             return self._numbered(int(name))
@@ -218,9 +257,24 @@ class Cluster:
             raise UnknownNode(f"{name} has {len(others)} followers")
         return self.brokers[others[index]]
 
+    def _active(self) -> Node:
+        if len(self.controllers) == 1:
+            return next(iter(self.controllers.values()))
+        active = self.active_controller
+        if active is None:
+            raise UnknownNode("no controller is active")
+        return self.controllers[active]
+
+    def _standby(self, index: int) -> Node:
+        active = self.active_controller
+        others = [node for id_, node in self.controllers.items() if id_ != active and node.port is not None]
+        if index >= len(others):
+            raise UnknownNode(f"{len(others)} controllers stand by")
+        return others[index]
+
     def _numbered(self, id_: int) -> Node:
-        if id_ == CONTROLLER_ID:
-            return self.controller
+        if id_ in self.controllers:
+            return self.controllers[id_]
         if id_ not in self.brokers:
             raise UnknownNode(f"there is no broker {id_}; there are {', '.join(map(str, self.brokers))}")
         return self.brokers[id_]
@@ -232,12 +286,8 @@ class Cluster:
         self.select(who).kill()
 
     def stop(self, who: int | str) -> None:
-        """SIGTERM: a broker leaves in good order; the process ends when the controller agrees."""
-        node = self.select(who)
-        if node is self.controller:
-            node.kill()
-        else:
-            self.world.call(node, Terminate(), "stop")
+        """SIGTERM: a node leaves in good order; a broker's process ends when the controller agrees."""
+        self.world.call(self.select(who), Terminate(), "stop")
 
     def restart(self, who: int | str) -> None:
         """Start a node that is down; one that runs is killed first."""
@@ -294,7 +344,7 @@ class Cluster:
 
     def _others(self, who: int | str) -> list[Node]:
         mine = self.select(who)
-        return [node for node in (*self.brokers.values(), self.controller) if node is not mine]
+        return [node for node in self.nodes if node is not mine]
 
 
 def _merged(settings: Mapping[str, object] | None, more: Mapping[str, object]) -> dict[str, object]:

@@ -19,11 +19,7 @@ def differences(cluster: Cluster, ghosts: Ghosts) -> list[str]:
 
 def _controller(cluster: Cluster, ghosts: Ghosts) -> Iterator[str]:
     core = cluster.controller_core
-    if (
-        core is None
-        or not core.is_active
-        or core.metadata_log.log.high_watermark < core.metadata_log.log.log_end_offset
-    ):
+    if core is None or not core.is_active or len(core.state.journal):
         return
     for (topic_id, index), state in core.state.partitions.items():
         name = f"{core.state.topic_names[topic_id]}-{index}"

@@ -16,7 +16,10 @@ from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import controller as cf
 from kafsim.protocol.facts import log as lf
+from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
+
+METADATA = "__cluster_metadata-0"
 
 
 class GhostBatch(NamedTuple):
@@ -75,6 +78,7 @@ class GhostPartition:
     """``true_high_watermark``: the largest that any leader ever reached."""
 
     registered: cf.PartitionRegistered | None = None
+    registered_before: cf.PartitionRegistered | None = None
     logs: dict[str, GhostLog] = attrs.field(factory=dict)
     committed: list[GhostBatch] = attrs.field(factory=list)
     true_high_watermark: int = 0
@@ -105,14 +109,43 @@ class GhostPartition:
         return node if self.leading.get(node) == self.registered.leader_epoch else None
 
 
+@attrs.define
+class GhostQuorum:
+    """The metadata quorum."""
+
+    leaders: dict[int, str] = attrs.field(factory=dict)
+    """Who leads in which epoch."""
+    votes: dict[tuple[str, int], int] = attrs.field(factory=dict)
+    """For whom a voter voted in an epoch."""
+    epochs: dict[str, int] = attrs.field(factory=dict)
+    epoch_before: int = 0
+    """Of the node whose role has changed last."""
+    high_watermarks: dict[str, int] = attrs.field(factory=dict)
+    """Of each running node."""
+    voters: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
+    """As the log of each node has them, where it has a record of them."""
+    active: dict[str, int] = attrs.field(factory=dict)
+    """Controllers that believe to be active, and their epochs."""
+    newest: int = 0
+    """The largest epoch in which a controller was active."""
+    vote_broken: str = ""
+    """What is wrong with the last vote."""
+
+
 class Ghosts:
     """Kept up to date fact by fact; ``running``: brokers that serve."""
 
     def __init__(self) -> None:
         self.partitions: dict[str, GhostPartition] = {}
         self.running: dict[str, None] = {}
+        self.quorum = GhostQuorum()
+        self.metadata = GhostPartition()
+        """The metadata log, which has voters and observers instead of replicas."""
+        self.topic_ids: dict[str, str] = {}
 
     def of(self, log: str) -> GhostPartition:
+        if log == METADATA:
+            return self.metadata
         return self.partitions.setdefault(log, GhostPartition())
 
     def take(self, stated: Stated) -> None:
@@ -199,14 +232,27 @@ class Ghosts:
         partition.leading.pop(node, None)
         partition.isr.pop(node, None)
 
-    def _registered(self, _: str, fact: cf.PartitionRegistered) -> None:
-        self.of(f"{fact.topic}-{fact.partition}").registered = fact
+    def is_outdated(self, node: str) -> bool:
+        """A controller that another one has taken over from may still state what was committed before."""
+        return self.quorum.active.get(node, self.quorum.newest) < self.quorum.newest
+
+    def _registered(self, node: str, fact: cf.PartitionRegistered) -> None:
+        if not self.is_outdated(node):
+            partition = self.of(f"{fact.topic}-{fact.partition}")
+            partition.registered_before, partition.registered = partition.registered, fact
+
+    def _topic_registered(self, node: str, fact: cf.TopicRegistered) -> None:
+        if not self.is_outdated(node):
+            self.topic_ids[fact.topic] = fact.topic_id
 
     def _elected(self, _: str, fact: cf.LeaderElected) -> None:
         if fact.because.rule in (cf.UNCLEAN, cf.LAST_KNOWN):
             self.of(f"{fact.topic}-{fact.partition}").unclean = True
 
     def _topic_removed(self, _: str, fact: cf.TopicRemoved) -> None:
+        if self.topic_ids.get(fact.topic) != fact.topic_id:
+            return
+        del self.topic_ids[fact.topic]
         for index in range(fact.partitions):
             self.partitions.pop(f"{fact.topic}-{index}", None)
 
@@ -216,12 +262,56 @@ class Ghosts:
 
     def _gone(self, node: str, _: object) -> None:
         self.running.pop(node, None)
+        self.quorum.high_watermarks.pop(node, None)
+        self.quorum.active.pop(node, None)
+        self.metadata.leading.pop(node, None)
         for partition in self.partitions.values():
             partition.leading.pop(node, None)
             partition.isr.pop(node, None)
 
+    def _role(self, node: str, fact: qf.QuorumRoleChanged) -> None:
+        quorum = self.quorum
+        quorum.epoch_before = quorum.epochs.get(node, 0)
+        quorum.epochs[node] = fact.epoch
+        if fact.role == "Leader":
+            quorum.leaders.setdefault(fact.epoch, node)
+            self.metadata.leading[node] = fact.epoch
+        else:
+            self.metadata.leading.pop(node, None)
+
+    def _vote(self, node: str, fact: qf.VoteAnswered) -> None:
+        if fact.granted and not fact.pre_vote:
+            first = self.quorum.votes.setdefault((node, fact.epoch), fact.candidate)
+            broken = first != fact.candidate
+            self.quorum.vote_broken = f"for {first} and for {fact.candidate} in epoch {fact.epoch}" if broken else ""
+
+    def _quorum_high_watermark(self, node: str, fact: qf.QuorumHighWatermarkMoved) -> None:
+        self.quorum.high_watermarks[node] = fact.to
+        partition = self.metadata
+        partition.log(node).high_watermark = fact.to
+        if fact.leads and fact.to > partition.true_high_watermark:
+            known = partition.committed[-1].last + 1 if partition.committed else 0
+            partition.committed += [b for b in partition.log(node).from_offset(known) if b.last < fact.to]
+            partition.true_high_watermark = fact.to
+
+    def _voters(self, node: str, fact: qf.VotersChanged) -> None:
+        self.quorum.voters[node] = fact.voters
+
+    def _activated(self, node: str, fact: cf.ControllerActivated) -> None:
+        self.quorum.active[node] = fact.epoch
+        self.quorum.newest = max(self.quorum.newest, fact.epoch)
+
+    def _renounced(self, node: str, _: qf.ControllerRenounced) -> None:
+        self.quorum.active.pop(node, None)
+
+    def _lost_power(self, node: str, fact: wf.PowerFailed) -> None:
+        """An epoch or vote that did not reach the disk was never seen by anybody."""
+        self.quorum.epochs.pop(node, None)
+        self._gone(node, fact)
+
     def _wiped(self, node: str, _: wf.DiskWiped) -> None:
-        for partition in self.partitions.values():
+        self.quorum.epochs.pop(node, None)
+        for partition in (self.metadata, *self.partitions.values()):
             partition.logs.pop(node, None)
 
 
@@ -240,10 +330,17 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.ReplicaDeleted: Ghosts._deleted,
     cf.PartitionRegistered: Ghosts._registered,
     cf.LeaderElected: Ghosts._elected,
+    cf.TopicRegistered: Ghosts._topic_registered,
     cf.TopicRemoved: Ghosts._topic_removed,
+    cf.ControllerActivated: Ghosts._activated,
+    qf.QuorumRoleChanged: Ghosts._role,
+    qf.VoteAnswered: Ghosts._vote,
+    qf.QuorumHighWatermarkMoved: Ghosts._quorum_high_watermark,
+    qf.VotersChanged: Ghosts._voters,
+    qf.ControllerRenounced: Ghosts._renounced,
     bf.BrokerStateChanged: Ghosts._broker_state,
     wf.NodeKilled: Ghosts._gone,
     wf.NodeStopped: Ghosts._gone,
-    wf.PowerFailed: Ghosts._gone,
+    wf.PowerFailed: Ghosts._lost_power,
     wf.DiskWiped: Ghosts._wiped,
 }

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import attrs
 
-from kafsim.cluster.ghosts import Ghosts
+from kafsim.cluster.ghosts import METADATA, Ghosts
 from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fact, Trace
 from kafsim.cluster.world import Stated
@@ -74,7 +74,7 @@ class View:
 
     def log(self, node: str) -> Iterator[str]:
         """The batches of every log on a broker, and where each log begins and ends."""
-        for name, partition in sorted(self.ghosts.partitions.items()):
+        for name, partition in sorted({METADATA: self.ghosts.metadata, **self.ghosts.partitions}.items()):
             log = partition.logs.get(node)
             if log is None:
                 continue
@@ -84,7 +84,8 @@ class View:
                 yield f"  offsets {batch.base}..{batch.last} leader epoch {batch.epoch} crc {batch.crc:08x} {state}"
 
     def nodes_with_logs(self) -> list[str]:
-        return sorted({node for partition in self.ghosts.partitions.values() for node in partition.logs})
+        partitions = (self.ghosts.metadata, *self.ghosts.partitions.values())
+        return sorted({node for partition in partitions for node in partition.logs})
 
 
 def check(trace: Trace) -> list[Violation]:

@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
+from kafsim.cluster.quorum_invariants import QUORUM_INVARIANTS
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import controller as cf
@@ -197,6 +198,7 @@ INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[type, ...
     "one-leader-per-epoch": (one_leader_per_epoch, (bf.BecameLeader,)),
     "high-watermark-monotone": (high_watermark_monotone, (bf.HighWatermarkMoved,)),
     "idempotence": (idempotence, (lf.RecordsAppended,)),
+    **QUORUM_INVARIANTS,
 }
 
 

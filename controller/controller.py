@@ -1,6 +1,8 @@
-"""The core of a controller (Kafka: ``QuorumController``): decide, append, replay at once, answer when committed.
+"""The active controller, or one that stands by (Kafka: ``QuorumController``).
 
-A decision sees what earlier ones appended, committed or not; what it answers leaves when its last record is committed.
+Active: decide, append, replay at once, answer when committed. A decision sees what earlier ones appended, committed or
+not; what it answers leaves when its last record is committed. A controller that is not active any more takes back what
+was not committed. Standing by: replay what is committed.
 """
 
 from __future__ import annotations
@@ -10,25 +12,26 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kafsim.controller.cluster_control import ClusterControl
+from kafsim.controller.committed import CommittedReader, SnapshotGenerator
 from kafsim.controller.config_control import ConfigControl
 from kafsim.controller.heartbeats import Heartbeats
-from kafsim.controller.metadata_log import VOTED, MetadataLog
 from kafsim.controller.metadata_state import BROKER, MetadataState, PartitionKey
 from kafsim.controller.producer_id_control import allocate
+from kafsim.controller.raft.raft_client import RaftClient
 from kafsim.controller.replication_control import ReplicationControl
 from kafsim.controller.topic_control import TopicControl
 from kafsim.protocol import errors, uuid
 from kafsim.protocol.facts import controller as facts
 from kafsim.protocol.facts.fact import STATE
-from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest
-from kafsim.protocol.messages.alter_partition import AlterPartitionRequest
+from kafsim.protocol.facts.quorum import ControllerRenounced
+from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest, AllocateProducerIdsResponse
+from kafsim.protocol.messages.alter_partition import AlterPartitionRequest, AlterPartitionResponse
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
-from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
-from kafsim.protocol.messages.fetch import FetchRequest
+from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from kafsim.protocol.metadata.begin_transaction_record import BeginTransactionRecord
 from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
@@ -42,9 +45,8 @@ from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.register_broker_record import RegisterBrokerRecord
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
-from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import CallId, ConnectionId, EventNumber, FlushKey, Header, Micros, TimerKey, millis
+from kafsim.protocol.types import ConnectionId, EventNumber, Header, Micros, TimerKey, millis
 from kafsim.protocol.uuid import Uuid
 
 FEATURES = {
@@ -77,16 +79,22 @@ class Pending(NamedTuple):
 
 
 class Controller:
-    """``settings``: the static broker settings; ``features``: levels to begin a new cluster with."""
+    """``settings``: the static settings; ``features``: levels to begin a new cluster with."""
 
     def __init__(
-        self, given: Surroundings, settings: dict[str, Any], features: dict[str, int], cluster_id: str
+        self,
+        given: Surroundings,
+        raft: RaftClient,
+        settings: dict[str, Any],
+        features: dict[str, int],
+        cluster_id: str,
     ) -> None:
         self.given = given
+        self.raft = raft
+        raft.listeners.append(self)
         self.outbox = given.outbox
         self.settings = settings
         self.features = {**FEATURES, **features}
-        self.metadata_log = MetadataLog(given)
         self.state = MetadataState()
         self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
         self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards)
@@ -95,12 +103,13 @@ class Controller:
         self.cluster = ClusterControl(
             self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
         )
-        self.is_active = False
-        self._requests = MutedConnections(given.outbox, self._handle)
+        self.epoch: int | None = None
+        """The epoch in which this controller is active; None while it stands by."""
+        self._reader = CommittedReader(raft)
+        self._snapshots = SnapshotGenerator(raft)
         self._deferred: deque[Deferred] = deque()
         self._pending: deque[Pending] = deque()
         self._handlers: dict[type, Callable[[Micros, ConnectionId, Header, Any], None]] = {
-            FetchRequest: self.metadata_log.fetch,
             BrokerHeartbeatRequest: self._on_heartbeat,
             BrokerRegistrationRequest: self._on_registration,
             AlterPartitionRequest: self._decide_with(self.replication.alter_partition),
@@ -120,66 +129,66 @@ class Controller:
             period = Micros(settings["leader.imbalance.check.interval.seconds"] * 1_000_000)
             self._tasks["elect-preferred"] = (period, self._elect_preferred)
 
+    @property
+    def is_active(self) -> bool:
+        return self.epoch is not None
+
     # --------------------------------------------------------------------------- inputs
 
-    def on_start(self, now: Micros) -> None:
-        self.metadata_log.start(now)
+    def knows(self, request: type) -> bool:
+        return request in self._handlers
 
-    def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
-        self._requests.receive(now, connection, header, body)
-        self._requests.unmute(now)
-
-    def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
-        handler = self._handlers[type(body)]
-        if self.is_active or isinstance(body, FetchRequest):
-            handler(now, connection, header, body)
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
+        """A request; true when an answer follows, now or later."""
+        if self.is_active:
+            self._handlers[type(body)](now, connection, header, body)
             return True
-        refusal = _REFUSALS.get(type(body))
-        if refusal is None:
+        return self._refuse(connection, header, _RESPONSES.get(type(body)))
+
+    def _refuse(self, connection: ConnectionId, header: Header, response: Any) -> bool:
+        """Not the active controller. Where the response has no place for that, the connection ends instead."""
+        if response is None:
             self.outbox.close(connection)
             return False
-        self.outbox.reply(connection, header, refusal)
+        self.outbox.reply(connection, header, response(error_code=errors.NOT_CONTROLLER))
         return True
 
-    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self._requests.forget(connection)
-        self.metadata_log.on_disconnect(connection)
+    def has_timer(self, key: TimerKey) -> bool:
+        return key in self._tasks
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
-        if key == "metadata-fetch":
-            self.metadata_log.on_wait_over(now)
-        else:
+        if self.is_active:
             period, task = self._tasks[key]
             again = task(now)
-            self.outbox.set_timer(key, Micros(now + (RERUN if again else period)))
-        self._requests.unmute(now)
+            if self.is_active:
+                self.outbox.set_timer(key, Micros(now + (RERUN if again else period)))
 
-    def on_flushed(self, now: Micros, key: FlushKey) -> None:
-        if key == VOTED:
-            self.metadata_log.become_leader(now)
-        elif key[0] == "metadata" and self.metadata_log.on_flushed(int(key[1])):
-            self._on_committed(now)
-        self._requests.unmute(now)
+    # ----------------------------------------------------------------- the metadata quorum
 
-    def on_call(self, now: Micros, call: CallId, request: Any) -> None:
-        raise AssertionError("nobody calls a controller")
+    def on_committed(self, now: Micros) -> None:
+        if self.is_active:
+            self._complete(now)
+        else:
+            for replayed in self._reader.catch_up(self.state):
+                self._note_broker(replayed.record)
+        if not len(self.state.journal):
+            self._snapshots.maybe_generate(now, self.state, self._reader.next_offset)
 
-    def on_cancel(self, now: Micros, call: CallId) -> None:
-        raise AssertionError("nobody calls a controller")
+    def on_leader_change(self, now: Micros, leader: int, epoch: int) -> None:
+        if leader == self.given.address.id:
+            if self.is_active:
+                self.epoch = epoch
+            else:
+                self._activate(now, epoch)
+        elif self.is_active:
+            self._renounce(now)
 
-    # ----------------------------------------------------------------- activation, commit
-
-    def _activate(self, now: Micros) -> None:
-        """The control record of this epoch is committed, so everything before it is."""
-        self.is_active = True
-        self.outbox.happened(
-            facts.ControllerActivated(
-                epoch=self.metadata_log.epoch, log_end_offset=self.metadata_log.log.log_end_offset
-            )
-        )
-        for offset, record in self.metadata_log.committed_records():
-            self.state.replay(record, offset)
+    def _activate(self, now: Micros, epoch: int) -> None:
+        """The control record of this epoch is committed, and all before it has been replayed."""
+        self.epoch = epoch
+        self.outbox.happened(facts.ControllerActivated(epoch=epoch, log_end_offset=self.raft.next_offset))
         self._state_again()
+        self.heartbeats.begin()
         for broker in self.state.brokers.values():
             self.heartbeats.register(broker.id, fenced=broker.fenced)
             if not broker.fenced:
@@ -189,6 +198,24 @@ class Controller:
         for key, (period, _) in self._tasks.items():
             if period:
                 self.outbox.set_timer(key, Micros(now + period))
+
+    def _renounce(self, now: Micros) -> None:
+        """Another one leads, or this one could not append: what is not committed may be lost, so it never was."""
+        epoch, self.epoch = self.epoch, None
+        assert epoch is not None, "not active"
+        self.raft.resign(epoch)
+        self.outbox.happened(ControllerRenounced(epoch=epoch, reverted_to=self._reader.next_offset))
+        if self.given.safeguards.revert_on_renounce:
+            self.state.journal.revert()
+        else:
+            self.state.journal.commit(self.raft.next_offset)
+        self._pending.clear()
+        deferred, self._deferred = self._deferred, deque()
+        for one in deferred:
+            has_code = hasattr(one.response, "error_code")
+            self._refuse(one.connection, one.header, type(one.response) if has_code else None)
+        for key in self._tasks:
+            self.outbox.cancel_timer(key)
 
     def _bootstrap_records(self) -> list[Any]:
         levels = [FeatureLevelRecord(name=name, feature_level=level) for name, level in self.features.items() if level]
@@ -200,10 +227,9 @@ class Controller:
             )
         return [*records, EndTransactionRecord()]
 
-    def _on_committed(self, now: Micros) -> None:
-        committed = self.metadata_log.log.high_watermark
-        if not self.is_active:
-            self._activate(now)
+    def _complete(self, now: Micros) -> None:
+        """State and answer what has been committed."""
+        committed = self._reader.next_offset = self.raft.high_watermark
         self.state.journal.commit(committed - 1)
         while self._pending and self._pending[0].offset < committed:
             _, fact, event = self._pending.popleft()
@@ -214,29 +240,38 @@ class Controller:
 
     # --------------------------------------------------------------------------- deciding
 
-    def _append(self, now: Micros, records: list[Any]) -> None:
-        base = self.metadata_log.append(records, now)
+    def _append(self, now: Micros, records: list[Any]) -> bool:
+        """False when this node does not lead the quorum any more, and so is not active."""
+        base = self.raft.append(now, records)
+        if base is None:
+            self._renounce(now)
+            return False
         for number, record in enumerate(records):
             offset = base + number
             self.state.journal.offset = offset
             self._replay(record, offset)
         self.state.journal.offset = None
+        return True
 
     def _replay(self, record: Any, offset: int) -> None:
         removed = self._removed(record)
         self.state.replay(record, offset)
-        if isinstance(record, (RegisterBrokerRecord, BrokerRegistrationChangeRecord)):
-            broker = self.state.brokers[record.broker_id]
-            self.heartbeats.register(broker.id, fenced=broker.fenced)
+        self._note_broker(record)
         if self.outbox.heard >= STATE:
             for fact in [*removed, *self._facts_of(record)]:
                 self._pending.append(Pending(offset, fact, self.outbox.event))
+
+    def _note_broker(self, record: Any) -> None:
+        if isinstance(record, (RegisterBrokerRecord, BrokerRegistrationChangeRecord)):
+            broker = self.state.brokers[record.broker_id]
+            self.heartbeats.register(broker.id, fenced=broker.fenced)
 
     def _removed(self, record: Any) -> list[Any]:
         if not isinstance(record, RemoveTopicRecord):
             return []
         name = self.state.topic_names[record.topic_id]
-        return [facts.TopicRemoved(topic=name, partitions=self.state.partition_counts[record.topic_id])]
+        count, topic_id = self.state.partition_counts[record.topic_id], uuid.to_text(record.topic_id)
+        return [facts.TopicRemoved(topic=name, topic_id=topic_id, partitions=count)]
 
     def _state_again(self) -> None:
         """The end of the log may hold changes that the process before did not live to state."""
@@ -282,12 +317,13 @@ class Controller:
 
     def _answer(self, now: Micros, connection: ConnectionId, header: Header, records: list[Any], response: Any) -> int:
         """Append what was decided; the answer leaves when it, and whatever it saw, is committed."""
-        if records:
-            self._append(now, records)
-        end = self.metadata_log.log.log_end_offset
+        if records and not self._append(now, records):
+            self._refuse(connection, header, type(response) if hasattr(response, "error_code") else None)
+            return -1
+        end = self.raft.next_offset
         self._deferred.append(Deferred(end, connection, header, response))
-        if end <= self.metadata_log.log.high_watermark:
-            self._on_committed(now)
+        if end <= self.raft.high_watermark:
+            self._complete(now)
         return end
 
     def _decide_with(
@@ -301,7 +337,7 @@ class Controller:
     def _on_registration(
         self, now: Micros, connection: ConnectionId, header: Header, request: BrokerRegistrationRequest
     ) -> None:
-        records, response = self.cluster.register(now, request, self.metadata_log.log.log_end_offset)
+        records, response = self.cluster.register(now, request, self.raft.next_offset)
         self._answer(now, connection, header, records, response)
 
     def _on_heartbeat(
@@ -314,6 +350,8 @@ class Controller:
             return
         records, response = self.cluster.heartbeat(request)
         end = self._answer(now, connection, header, records, response)
+        if end < 0:
+            return
         soft = self.heartbeats.brokers[request.broker_id]
         broker = self.state.brokers[request.broker_id]
         if broker.in_controlled_shutdown and not soft.fenced and not soft.is_shutting_down:
@@ -333,9 +371,7 @@ class Controller:
 
     def _fence_stale(self, now: Micros) -> bool:
         again, records = self.cluster.fence_stale(now)
-        if records:
-            self._append(now, records)
-        return again
+        return again and (not records or self._append(now, records))
 
     def _elect_preferred(self, now: Micros) -> bool:
         return self._append_elections(now, self.replication.elect_preferred())
@@ -349,8 +385,11 @@ class Controller:
         return len(records) >= 1_000
 
 
-_REFUSALS: dict[type, Any] = {
-    BrokerHeartbeatRequest: BrokerHeartbeatResponse(error_code=errors.NOT_CONTROLLER),
-    BrokerRegistrationRequest: BrokerRegistrationResponse(error_code=errors.NOT_CONTROLLER),
+_RESPONSES: dict[type, Any] = {
+    BrokerHeartbeatRequest: BrokerHeartbeatResponse,
+    BrokerRegistrationRequest: BrokerRegistrationResponse,
+    AlterPartitionRequest: AlterPartitionResponse,
+    AllocateProducerIdsRequest: AllocateProducerIdsResponse,
+    ElectLeadersRequest: ElectLeadersResponse,
 }
-"""What a controller that is not active answers; a connection with any other request is closed, and asks again."""
+"""Responses that can say NOT_CONTROLLER for a whole request."""

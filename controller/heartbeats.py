@@ -49,6 +49,11 @@ class Heartbeats:
         self.brokers: dict[int, Soft] = {}
         self._contacts: dict[tuple[int, int], Micros] = {}
 
+    def begin(self) -> None:
+        """A new active controller knows nobody."""
+        self.brokers.clear()
+        self._contacts.clear()
+
     # ------------------------------------------------------------------------ sessions
 
     def contact(self, broker: int, epoch: int, now: Micros) -> None:

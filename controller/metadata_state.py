@@ -6,7 +6,7 @@ committed. ``records`` writes the whole state as records: a snapshot, and the te
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import attrs
@@ -255,6 +255,30 @@ class MetadataState:
                     self._put((topic_id or b"", index), state.merge(change))
 
     # ------------------------------------------------------------------------ snapshot
+
+    def load(self, records: Iterable[Any], offset: int) -> None:
+        """In place of all that is known, what a snapshot says; ``offset`` is that of the last record it holds."""
+        for key in [*self.partitions]:
+            self._touch(key)
+        for key in [*self.configs]:
+            self.touched_configs[key] = None
+        for table in self._tables:
+            table.clear()
+        for record in records:
+            self.replay(record, offset)
+
+    @property
+    def _tables(self) -> tuple[Table[Any, Any], ...]:
+        return (
+            self.brokers,
+            self.topic_ids,
+            self.topic_names,
+            self.partitions,
+            self.partition_counts,
+            self.configs,
+            self.features,
+            self.next_producer_id,
+        )
 
     def records(self) -> Iterator[Any]:
         """The whole state as records, in the order of Kafka's images."""

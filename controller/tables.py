@@ -48,6 +48,13 @@ class UndoJournal:
             entry = self._entries.pop()
             entry.table.restore(entry.key, entry.old)
 
+    def committed(self, table: Table[Any, Any], key: Any, now: Any) -> Any:
+        """What a table had under a key before all that is not committed; ``now`` is what it has."""
+        for entry in self._entries:
+            if entry.table is table and entry.key == key:
+                return None if entry.old is _ABSENT else entry.old
+        return now
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -68,6 +75,10 @@ class Table(Generic[K, V]):
     def delete(self, key: K) -> None:
         self._journal.note(self, key, self._values.pop(key))
 
+    def clear(self) -> None:
+        for key in list(self._values):
+            self.delete(key)
+
     def restore(self, key: K, old: Any) -> None:
         if old is _ABSENT:
             del self._values[key]
@@ -76,6 +87,11 @@ class Table(Generic[K, V]):
 
     def get(self, key: K) -> V | None:
         return self._values.get(key)
+
+    def committed(self, key: K) -> V | None:
+        """The value as of the last commit."""
+        value: V | None = self._journal.committed(self, key, self._values.get(key))
+        return value
 
     def __getitem__(self, key: K) -> V:
         return self._values[key]

@@ -6,7 +6,7 @@ runs it (the world, live mode, or a test that joins two cores by hand) takes the
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from kafsim.protocol.files import File
 from kafsim.protocol.types import Address, CallId, ConnectionId, EventNumber, FlushKey, Header, Micros, TimerKey
@@ -24,6 +24,10 @@ EXIT = 9
 
 Effect = tuple[Any, ...]
 """One of the kinds above, then its arguments; plain tuples, since an object each would cost more than the effect."""
+
+
+class Terminate(NamedTuple):
+    """The call that is SIGTERM: leave in good order."""
 
 
 class Core(Protocol):

@@ -39,6 +39,22 @@ class Safeguards:
     """Off: a follower keeps what its new leader never had."""
     recover_after_unclean_shutdown: bool = True
     """Off: a torn batch at the end of a log stays, and what follows it cannot be read."""
+    persist_votes: bool = True
+    """Off: a voter that restarts has forgotten its vote and may vote twice in an epoch."""
+    check_candidate_log: bool = True
+    """Off: a voter votes for whoever asks first, however much its log lacks."""
+    commit_only_in_own_epoch: bool = True
+    """Off: a leader of the quorum commits what earlier leaders wrote before anything of its own epoch."""
+    check_quorum: bool = True
+    """Off: a leader of the quorum that no majority can reach goes on leading."""
+    use_pre_vote: bool = True
+    """Off: a voter that cannot reach the others raises the epoch again and again."""
+    flush_metadata_before_counting: bool = True
+    """Off: what the page cache of a voter holds counts as written."""
+    truncate_diverging_metadata: bool = True
+    """Off: a voter keeps metadata that its leader never had."""
+    revert_on_renounce: bool = True
+    """Off: a controller that is no longer active keeps what it decided and never committed."""
 
 
 ALL_ON = Safeguards()

@@ -41,6 +41,13 @@ class Address(NamedTuple):
         name = f"{self.role}-{self.id}"
         return f"{self.cluster}/{name}" if self.cluster else name
 
+    @classmethod
+    def parse(cls, text: str) -> Address:
+        """``broker-1`` or ``east/broker-1``."""
+        cluster, _, name = text.rpartition("/")
+        role, _, number = name.rpartition("-")
+        return cls(cluster, role, int(number))
+
 
 class Header(NamedTuple):
     """What Kafka's request header carries, and what a server knows of the connection it came in on.

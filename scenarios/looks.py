@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from kafsim.clients.errors import KafkaError
+from kafsim.cluster.admin_handle import AdminHandle
 from kafsim.cluster.cluster import Cluster
 from kafsim.controller.metadata_state import RECOVERING
 from kafsim.protocol import errors
@@ -28,8 +29,11 @@ _READER = {"auto.offset.reset": "earliest", "default.api.timeout.ms": 8_000, "re
 class Looks:
     """``by_name``: what a step may expect."""
 
-    def __init__(self, cluster: Cluster) -> None:
+    def __init__(self, cluster: Cluster, admin: AdminHandle) -> None:
         self.cluster = cluster
+        self.admin = admin
+        core = cluster.controller_core
+        self._quorum_at_start = (-1, 0) if core is None else (core.raft.leader_id, core.raft.epoch)
         self.by_name: dict[str, Callable[[Step], Awaitable[Seen]]] = {
             "partition": self._partition,
             "isr": self._partition,
@@ -39,6 +43,7 @@ class Looks:
             "config": self._config,
             "broker": self._broker,
             "topics": self._topics,
+            "quorum": self._quorum,
             "producers": self._producers_of,
         }
 
@@ -114,7 +119,7 @@ class Looks:
         return seen
 
     async def _config(self, step: Step) -> Seen:
-        found = (await self.cluster.admin.describe_configs(step["type"], step["name"])).get(step["key"])
+        found = (await self.admin.describe_configs(step["type"], step["name"])).get(step["key"])
         if found is None:
             return {"value": None}
         return {"value": found.value, "source": _SOURCES[found.config_source - 1]}
@@ -125,11 +130,16 @@ class Looks:
         state = core.state.brokers[step["node"]]
         return {"fenced": state.fenced, "in_controlled_shutdown": state.in_controlled_shutdown}
 
+    async def _quorum(self, _: Step) -> Seen:
+        found = await self.admin.describe_quorum()
+        leader, epoch = self._quorum_at_start
+        return {"epoch_change": found.leader_epoch - epoch, "leader_changed": found.leader_id != leader}
+
     async def _topics(self, _: Step) -> Seen:
-        return {"names": [name for name in await self.cluster.admin.list_topics() if not name.startswith("__")]}
+        return {"names": [name for name in await self.admin.list_topics() if not name.startswith("__")]}
 
     async def _producers_of(self, step: Step) -> Seen:
-        found = await self.cluster.admin.describe_producers((step["topic"], step.get("partition", 0)))
+        found = await self.admin.describe_producers((step["topic"], step.get("partition", 0)))
         return {
             "active": [
                 {

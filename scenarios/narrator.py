@@ -15,6 +15,7 @@ from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import client as clf
 from kafsim.protocol.facts import controller as cf
 from kafsim.protocol.facts import log as lf
+from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
 from kafsim.protocol.facts.fact import DECISION, STATE, describe, level_of, reason
 
@@ -57,6 +58,13 @@ _LINES: dict[type, Callable[[Any], str]] = {
     cf.AlterPartitionRefused: lambda f: (
         f"refuses the ISR that broker {f.broker} asked for in {f.topic}-{f.partition} with {f.error}"
     ),
+    qf.ControllerRenounced: lambda f: (
+        f"is not the active controller any more; takes back what follows offset {f.reverted_to}"
+    ),
+    qf.VoteAnswered: lambda f: (
+        f"{'votes' if f.granted else 'does not vote'} for {f.candidate} in epoch {f.epoch}" if not f.pre_vote else ""
+    ),
+    qf.VoterChangeRefused: lambda f: f"refuses to change voter {f.voter} with {f.error}",
     lf.AppendRefused: lambda f: f"does not append to {f.log}: {f.error}",
     lf.TornTailCut: lambda f: f"cuts the torn end of {f.log} at offset {f.to}",
     bf.TruncationDecided: lambda f: f"truncates {f.log} to offset {f.to}",
@@ -65,6 +73,15 @@ _LINES: dict[type, Callable[[Any], str]] = {
     clf.BatchGivenUp: lambda f: f"gives up {_records(f.records)} to {f.topic}-{f.partition}",
     clf.ProducerEpochBumped: lambda f: f"raises its producer epoch to {f.producer_epoch}",
     clf.ProducerIdTaken: lambda f: f"has producer id {f.producer_id}, epoch {f.producer_epoch}",
+}
+
+_ROLES = {
+    "Unattached": "looks for the leader of the quorum in epoch {epoch}",
+    "Prospective": "asks whether it would be voted for",
+    "Candidate": "stands for election in epoch {epoch}",
+    "Leader": "leads the quorum in epoch {epoch}",
+    "Follower": "follows {leader} in the quorum, epoch {epoch}",
+    "Resigned": "resigns from epoch {epoch}",
 }
 
 
@@ -96,6 +113,9 @@ class Narrator:
         if isinstance(fact, clf.SendAcknowledged):
             self._acked += fact.offset >= 0  # with acks=0 nobody acknowledges
             return
+        if isinstance(fact, qf.QuorumRoleChanged):
+            self._tell_role(stated, fact)
+            return
         line = _LINES.get(type(fact))
         if line is not None or level_of[type(fact)] == DECISION:
             told = line(fact) if line else describe(fact)
@@ -103,6 +123,13 @@ class Narrator:
                 self._tell(stated.time, str(stated.node), told, reason(fact))
         if isinstance(fact, cf.PartitionRegistered):
             self._show(stated.time, fact)
+
+    def _tell_role(self, stated: Stated, fact: qf.QuorumRoleChanged) -> None:
+        """Of a voter among several; the only one has nobody to agree with, and observers follow."""
+        node = str(stated.node)
+        if fact.is_voter and len(self._ghosts.quorum.voters.get(node, ())) > 1:
+            told = _ROLES[fact.role].format(epoch=fact.epoch, leader=fact.leader)
+            self._tell(stated.time, node, told, reason(fact))
 
     def _tell(self, time: int, node: str, what: str, why: str | None) -> None:
         self._out.write(f"{time / 1e6:11.6f}  {node:14}  {what}\n")

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
-from kafsim.cluster.cluster import CONTROLLER_ID
+from kafsim.cluster.processes import FIRST_CONTROLLER
 from kafsim.controller.controller import FEATURES
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.scenarios.plan_check import PlanError, made, suggest
@@ -37,7 +37,7 @@ and milliseconds for what goes from the first to the second, 0 to end it."""
 PAIRS = ("cut", "heal", "slow_link")
 
 
-ROLES = ("broker", "controller", "follower", "leader")
+ROLES = ("broker", "controller", "follower", "leader", "standby")
 
 
 @attrs.frozen(kw_only=True)
@@ -82,6 +82,9 @@ class Plan:
 
     seed: int = 0
     brokers: int = 3
+    controllers: int = 1
+    combined: bool = False
+    """The first brokers are the controllers too."""
     racks: tuple[str, ...] = ()
     configs: dict[str, object] = attrs.field(factory=dict)
     features: dict[str, int] = attrs.field(factory=dict)
@@ -95,7 +98,9 @@ class Plan:
 def check_node(who: str) -> str:
     """A number or a role; whether somebody has it is known only when the time comes. PlanError for what is neither."""
     role, _, name = who.partition(":")
-    if who == "controller" or who.isdigit():
+    if who in ("controller", "standby") or who.isdigit():
+        return who
+    if who.startswith("standby/") and who.removeprefix("standby/").isdigit():
         return who
     if role == "broker" and name.isdigit():
         return who
@@ -127,13 +132,22 @@ def _nodes(do: str, arguments: tuple[T, ...]) -> tuple[T, ...]:
     return arguments[: 2 if do in PAIRS else 1]
 
 
-def check_brokers(operations: Iterable[Operation], brokers: int) -> None:
-    """PlanError for an operation on a broker that a cluster of this many does not have."""
+def check_nodes(operations: Iterable[Operation], brokers: int, controllers: int = 0) -> None:
+    """PlanError for an operation on a node that is not there; ``controllers``: how many are no brokers."""
+    apart = range(FIRST_CONTROLLER, FIRST_CONTROLLER + controllers)
     for operation in operations:
         for node in map(str, _nodes(operation.do, operation.arguments)):
             id_ = node.removeprefix("broker:")
-            if id_.isdigit() and int(id_) != CONTROLLER_ID and not 1 <= int(id_) <= brokers:
+            if id_.isdigit() and not (int(id_) in apart and id_ == node) and not 1 <= int(id_) <= brokers:
                 raise PlanError(f"{operation}: there is no broker {id_}; there are {_listed(brokers)}")
+
+
+def check_quorum(brokers: int, controllers: int, *, combined: bool) -> None:
+    """PlanError for a quorum that no cluster can have."""
+    if controllers not in (1, 3, 5):
+        raise PlanError(f"a plan: controllers must be 1, 3 or 5, not {controllers}")
+    if combined and controllers > brokers:
+        raise PlanError(f"a plan: {controllers} combined controllers need as many brokers, not {brokers}")
 
 
 def _listed(brokers: int) -> str:
@@ -143,6 +157,7 @@ def _listed(brokers: int) -> str:
 def from_mapping(given: dict[str, Any]) -> Plan:
     """A plan read from TOML; PlanError names the first thing that is wrong."""
     plan: Plan = made(Plan, given, "a plan", _parts)
+    check_quorum(plan.brokers, plan.controllers, combined=plan.combined)
     names = {topic.name for topic in plan.topics}
     for load in plan.loads:
         if load.topic not in names:

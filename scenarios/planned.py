@@ -16,7 +16,14 @@ NEEDS_DOWN = frozenset({"restart", "wipe"})
 
 def run_plan(plan: Plan, **options: object) -> Run:
     """``options`` are those of :class:`kafsim.scenarios.simulation.Options`."""
-    shape = ClusterShape(brokers=plan.brokers, racks=plan.racks, configs=plan.configs, features=plan.features)
+    shape = ClusterShape(
+        brokers=plan.brokers,
+        controllers=plan.controllers,
+        combined=plan.combined,
+        racks=plan.racks,
+        configs=plan.configs,
+        features=plan.features,
+    )
 
     async def story(cluster: Cluster) -> None:
         await play(cluster, plan)

@@ -30,6 +30,7 @@ class Replay:
     def __init__(self, cluster: Cluster, comparison: Comparison) -> None:
         self.cluster = cluster
         self.comparison = comparison
+        self.admin = cluster.new_admin({"request.timeout.ms": 6_000, "default.api.timeout.ms": 15_000})
         self._producers: dict[str, ProducerHandle] = {}
         self._pending: dict[str, list[Awaitable[Any]]] = {}
         self._actions: dict[str, Callable[[Step], Awaitable[Seen]]] = {
@@ -53,7 +54,7 @@ class Replay:
             "flush": self._flush,
             "close_producer": self._close_producer,
         }
-        self._looks = Looks(cluster).by_name
+        self._looks = Looks(cluster, self.admin).by_name
 
     async def step(self, number: int, step: Step) -> None:
         does = "do" in step
@@ -116,8 +117,6 @@ class Replay:
         return same and all(seen[key] != value for key, value in step.get("not", {}).items())
 
     async def _fault(self, step: Step) -> Seen:
-        if step["node"] == "controller":
-            raise Unsupported(f"{step['do']} the active controller")
         getattr(self.cluster, step["do"])(step["node"])
         return {}
 
@@ -135,7 +134,7 @@ class Replay:
         if "compact" in str(step.get("configs", {}).get("cleanup.policy", "")):
             raise Unsupported("create_topic with cleanup.policy=compact")
         assignment = {int(index): brokers for index, brokers in step.get("assignment", {}).items()}
-        await self.cluster.admin.create_topic(
+        await self.admin.create_topic(
             step["topic"],
             partitions=-1 if assignment else step.get("partitions", -1),
             replication_factor=-1 if assignment else step.get("replication", -1),
@@ -145,26 +144,26 @@ class Replay:
         return {}
 
     async def _delete_topic(self, step: Step) -> Seen:
-        await self.cluster.admin.delete_topic(step["topic"])
+        await self.admin.delete_topic(step["topic"])
         return {}
 
     async def _create_partitions(self, step: Step) -> Seen:
-        await self.cluster.admin.create_partitions(step["topic"], step["count"], step.get("assignments") or None)
+        await self.admin.create_partitions(step["topic"], step["count"], step.get("assignments") or None)
         return {}
 
     async def _elect(self, step: Step) -> Seen:
         unclean = step["kind"] == "unclean"
         if "topic" in step:
-            await self.cluster.admin.elect_leader((step["topic"], step["partition"]), unclean=unclean)
+            await self.admin.elect_leader((step["topic"], step["partition"]), unclean=unclean)
         else:
-            await self.cluster.admin.elect_leaders(unclean=unclean)
+            await self.admin.elect_leaders(unclean=unclean)
         return {}
 
     async def _delete_records(self, step: Step) -> Seen:
         tp = TopicPartition(step["topic"], step.get("partition", 0))
         if self.cluster.partition(tp) is None:
             raise KafkaError(errors.UNKNOWN_TOPIC_OR_PARTITION)
-        return {"low_watermark": await self.cluster.admin.delete_records(tp, step["offset"])}
+        return {"low_watermark": await self.admin.delete_records(tp, step["offset"])}
 
     async def _alter_configs(self, step: Step) -> Seen:
         type_ = step.get("type", "topic")
@@ -172,7 +171,7 @@ class Replay:
             raise Unsupported(f"alter_configs of a {type_}")
         if type_ == "broker" and (step["name"] or any(key not in BROKER for key in step.get("set", ()))):
             raise Unsupported("alter_configs of one broker, or of a setting that has no effect here")
-        await self.cluster.admin.alter_configs(type_, step["name"], set=step.get("set"), delete=step.get("delete", ()))
+        await self.admin.alter_configs(type_, step["name"], set=step.get("set"), delete=step.get("delete", ()))
         return {}
 
     async def _raw(self, step: Step) -> Seen:
@@ -181,7 +180,7 @@ class Replay:
             raise Unsupported(f"raw {api} version {version}")
         if api == "PRODUCE" and _is_transactional(step["body"]):
             raise Unsupported("raw PRODUCE in a transaction")
-        seen = await self.cluster.admin.raw(step["node"], api, version, step["body"])
+        seen = await self.admin.raw(step["node"], api, version, step["body"])
         if api == "FETCH":
             _leave_records_out(seen)
         return seen

@@ -85,11 +85,13 @@ def simulate(
     *,
     seed: int = 0,
     brokers: int = 3,
+    controllers: int = 1,
+    combined: bool = False,
     configs: Mapping[str, object] | None = None,
     **options: Any,
 ) -> Run:
     """Run ``async def story(cluster)`` on a cluster that is ready; errors of the story are raised as they are."""
-    shape = ClusterShape(brokers=brokers, configs=dict(configs or {}))
+    shape = ClusterShape(brokers=brokers, controllers=controllers, combined=combined, configs=dict(configs or {}))
     return run_story(story, Options(seed=seed, shape=shape, **options))
 
 
@@ -208,7 +210,7 @@ def heal_all(cluster: Cluster) -> None:
             world.heal(source, target)
         if link.extra_us:
             world.slow_link(source, target, 0)
-    for node in (cluster.controller, *cluster.brokers.values()):
+    for node in cluster.nodes:
         if node.disk.append_us:
             node.slow_disk(0, 1_000)
         if node.paused:
@@ -220,7 +222,7 @@ def heal_all(cluster: Cluster) -> None:
 def is_recovered(cluster: Cluster) -> bool:
     """Every broker serves, and every partition has all its replicas in sync behind a leader that knows it."""
     core = cluster.controller_core
-    if core is None or not core.is_active or not cluster.is_ready():
+    if core is None or not core.is_active or len(core.state.journal) or not cluster.is_ready():
         return False
     for (topic_id, index), state in core.state.partitions.items():
         if state.leader < 0 or len(state.isr) != len(state.replicas):

@@ -19,6 +19,7 @@ from kafsim.scenarios.plan import Load, Operation, Plan, Topic
 from kafsim.scenarios.swarm import FAST
 
 NODES = ("1", "2", "3", "controller", "leader:orders-0", "follower:orders-0", "leader:orders-1")
+CONTROLLERS = ("controller", "standby", "standby/1")
 
 times = st.integers(0, 100).map(lambda tenths: tenths / 10)
 pairs = st.tuples(st.sampled_from(("1", "2", "3")), st.sampled_from(("1", "2", "3", "controller"))).filter(
@@ -47,16 +48,35 @@ gentle = st.one_of(
     st.builds(lambda at, pair, ms: Operation(at, "slow_link", (*pair, ms)), times, pairs, st.integers(0, 1_500)),
 )
 power_failures = one("power_failure", st.sampled_from(NODES[:3]))
+controllers = st.sampled_from(CONTROLLERS)
+of_quorum = st.one_of(
+    *(one(do, controllers) for do in ("kill", "restart", "stop", "pause", "resume", "isolate", "rejoin")),
+    st.builds(
+        lambda at, node, do: Operation(at, do, ("controller", node)),
+        times,
+        st.sampled_from(CONTROLLERS[1:]),
+        st.sampled_from(("cut", "heal")),
+    ),
+)
+"""Faults of controllers that are no brokers may lose power too: all that they have said is on their disks."""
 
 
 @st.composite
-def faults(draw: st.DrawFn, most: int, may_lose_power: bool) -> tuple[Operation, ...]:
-    """Within the fault budget, in the order of their times."""
-    if may_lose_power and draw(st.booleans()):
+def faults(draw: st.DrawFn, most: int, may_lose_power: bool, quorum: str) -> tuple[Operation, ...]:
+    """Within the fault budget, in the order of their times; ``quorum`` is one, apart or combined."""
+    if quorum == "apart":
+        of_controllers = draw(st.lists(of_quorum | one("power_failure", controllers), max_size=most // 2))
+    else:
+        of_controllers = draw(st.lists(of_quorum, max_size=most // 2)) if quorum == "combined" else []
+    loses_power = may_lose_power and draw(st.booleans())
+    if loses_power:
         drawn = [*draw(st.lists(gentle, max_size=most - 1)), draw(power_failures)]
     else:
         drawn = draw(st.lists(gentle | kills, max_size=most))
-    return tuple(sorted(drawn, key=lambda operation: operation.at))
+    if loses_power and quorum == "combined":
+        of_controllers = [operation for operation in of_controllers if operation.do != "kill"]
+        drawn = [o for o in drawn if (o.do, o.arguments) != ("kill", ("controller",))]
+    return tuple(sorted([*drawn, *of_controllers], key=lambda operation: operation.at))
 
 
 def settings() -> st.SearchStrategy[dict[str, object]]:
@@ -74,15 +94,18 @@ def settings() -> st.SearchStrategy[dict[str, object]]:
 
 @st.composite
 def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
-    """Three brokers, one topic of two partitions, one or two producers, and faults."""
+    """Three brokers, one controller or three, one topic of two partitions, one or two producers, and faults."""
     min_isr = draw(st.sampled_from((1, 2)))
     loads = tuple(
         Load(topic="orders", count=40, start=0.1, every_ms=200, keys=draw(st.sampled_from((0, 5))), settings=s)
         for s in draw(st.lists(settings(), min_size=1, max_size=2))
     )
     elr = draw(st.sampled_from((0, 1)))
-    operations = draw(faults(most, may_lose_power=min_isr == 2 and elr == 1))
+    quorum = draw(st.sampled_from(("one", "apart", "combined")))
+    operations = draw(faults(most, may_lose_power=min_isr == 2 and elr == 1, quorum=quorum))
     return Plan(
+        controllers=1 if quorum == "one" else 3,
+        combined=quorum == "combined",
         seed=draw(st.integers(0, 2**32)),
         configs={**FAST, "unclean.leader.election.enable": False},
         features={"eligible.leader.replicas.version": elr},

@@ -25,11 +25,22 @@ _NODES = ("1", "2", "3", "leader:orders-0", "follower:orders-0", "leader:orders-
 
 
 def plan_of(
-    number: int, *, power_failures: int = 0, safeguards: Safeguards = ALL_ON, settings: dict[str, object] | None = None
+    number: int,
+    *,
+    power_failures: int = 0,
+    controllers: int = 1,
+    combined: bool = False,
+    safeguards: Safeguards = ALL_ON,
+    settings: dict[str, object] | None = None,
 ) -> Plan:
-    """Three brokers, a topic of two partitions, a producer, and up to twelve faults within ten seconds."""
+    """Three brokers, a topic of two partitions, a producer, and up to twelve faults within ten seconds.
+
+    With several controllers up to eight faults more, of theirs.
+    """
     stream = Chance(number).stream("swarm")
     operations = [_operation(stream) for _ in range(1 + stream.below(12))]
+    if controllers > 1:
+        operations += [_quorum_operation(stream) for _ in range(1 + stream.below(8))]
     operations += [Operation(_time(stream), "power_failure", (_pick(stream, _NODES),)) for _ in range(power_failures)]
     producer: dict[str, object] = {
         "request.timeout.ms": _pick(stream, (1_000, 3_000)),
@@ -38,6 +49,8 @@ def plan_of(
     }
     return Plan(
         seed=number,
+        controllers=controllers,
+        combined=combined,
         configs=FAST,
         topics=(Topic(name="orders", partitions=2, configs={"min.insync.replicas": 2}),),
         loads=(Load(topic="orders", count=60, start=0.1, every_ms=150, settings={**producer, **(settings or {})}),),
@@ -56,6 +69,13 @@ def _operation(stream: Stream) -> Operation:
     if do == "slow_disk":
         return Operation(_time(stream), do, (_pick(stream, _NODES), 1 + stream.below(300)))
     return Operation(_time(stream), do, (_pick(stream, _NODES),))
+
+
+def _quorum_operation(stream: Stream) -> Operation:
+    do = _pick(stream, ("kill", "restart", "pause", "resume", "isolate", "rejoin", "stop", "power_failure", "cut"))
+    if do == "cut":
+        return Operation(_time(stream), do, ("controller", _pick(stream, ("standby", "standby/1"))))
+    return Operation(_time(stream), do, (_pick(stream, ("controller", "standby", "standby/1")),))
 
 
 def _time(stream: Stream) -> float:

@@ -38,6 +38,8 @@ def run(
     key_separator: str | None = None,
     seed: Annotated[int | None, Parameter(converter=_whole)] = None,
     brokers: Annotated[int | None, Parameter(converter=_whole)] = None,
+    controllers: Annotated[int | None, Parameter(converter=_whole)] = None,
+    combined: Annotated[bool, Parameter(negative="")] = False,
     settings: Annotated[list[str] | None, Parameter("--set", negative="")] = None,
     kill: Annotated[list[str] | None, Parameter("--kill", negative="")] = None,
     cut: Annotated[list[str] | None, Parameter("--cut", negative="")] = None,
@@ -63,12 +65,16 @@ def run(
         The same seed gives the same run, bit for bit. Default 0, or the seed of the plan.
     brokers
         How many brokers; default 3.
+    controllers
+        How many controllers, 1, 3 or 5; default 1.
+    combined
+        The first brokers are the controllers too.
     settings
         A setting in Kafka's name, as in acks=1; may be given again. A prefix says whose: broker., topic. or producer.;
         without it the producer's comes first, then the topic's, then the brokers'.
     kill
-        Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again. Nodes are 1, controller,
-        leader:TOPIC-PARTITION or follower:TOPIC-PARTITION; times count from when the brokers serve.
+        Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again. Nodes are 1, controller (the
+        active one), standby, leader:TOPIC-PARTITION or follower:TOPIC-PARTITION; times count from when all serve.
     cut
         Cut two nodes off from each other for a time, as in 1,2@2..4; may be given again.
     dispatch
@@ -91,6 +97,8 @@ def run(
         key_separator=key_separator,
         seed=seed,
         brokers=brokers,
+        controllers=controllers,
+        combined=combined,
         settings=tuple(settings or ()),
         kills=tuple(kill or ()),
         cuts=tuple(cut or ()),
@@ -200,6 +208,9 @@ def _repeat(name: str, seed: int, asked: Any) -> list[str]:
         words += ["--key-separator", asked.key_separator]
     if asked.brokers is not None:
         words += ["--brokers", str(asked.brokers)]
+    if asked.controllers is not None:
+        words += ["--controllers", str(asked.controllers)]
+    words += ["--combined"] * asked.combined
     for option, values in (("--set", asked.settings), ("--kill", asked.kills), ("--cut", asked.cuts)):
         for value in values:
             words += [option, value]

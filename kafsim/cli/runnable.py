@@ -22,7 +22,7 @@ from kafsim.cluster.guard import watched
 from kafsim.cluster.world import World
 from kafsim.protocol.config import ConfigError
 from kafsim.scenarios import catalogue, ping, planned
-from kafsim.scenarios.plan import Operation, check_brokers, from_mapping
+from kafsim.scenarios.plan import Operation, Plan, check_nodes, check_quorum, from_mapping
 from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Given, schedule
 from kafsim.scenarios.simulation import Options, Run, run_story, run_world_story
@@ -36,6 +36,8 @@ class Asked:
     key_separator: str | None = None
     seed: int | None = None
     brokers: int | None = None
+    controllers: int | None = None
+    combined: bool = False
     settings: tuple[str, ...] = ()
     kills: tuple[str, ...] = ()
     cuts: tuple[str, ...] = ()
@@ -67,7 +69,7 @@ def find(name: str, asked: Asked) -> Runnable:
     given = scenario.given(given)
     inputs.check_producer(given.producer)
     shape = _shape(scenario.shape, asked, configs)
-    _check(given.operations, shape.brokers)
+    _check(given.operations, shape)
 
     async def story(cluster: Cluster) -> None:
         schedule(cluster, given)
@@ -94,14 +96,21 @@ def _given(asked: Asked) -> tuple[Given, dict[str, object]]:
 
 
 def _shape(shape: ClusterShape, asked: Asked, configs: dict[str, object]) -> ClusterShape:
-    return attrs.evolve(shape, brokers=asked.brokers or shape.brokers, configs={**shape.configs, **configs})
+    return attrs.evolve(
+        shape,
+        brokers=asked.brokers or shape.brokers,
+        controllers=asked.controllers or shape.controllers,
+        combined=asked.combined or shape.combined,
+        configs={**shape.configs, **configs},
+    )
 
 
-def _check(operations: tuple[Operation, ...], brokers: int) -> None:
+def _check(operations: tuple[Operation, ...], shape: ClusterShape | Plan) -> None:
     try:
-        check_brokers(operations, brokers)
+        check_quorum(shape.brokers, shape.controllers, combined=shape.combined)
+        check_nodes(operations, shape.brokers, 0 if shape.combined else shape.controllers)
     except PlanError as error:
-        raise UsageError(str(error)) from None
+        raise UsageError(str(error).removeprefix("a plan: ")) from None
 
 
 def _runner(story: Callable[[Cluster], Any], seed: int, shape: ClusterShape) -> Callable[..., Run]:
@@ -122,7 +131,9 @@ def _refuse(asked: Asked, what: str, *options: str) -> None:
 
 
 def _ping(asked: Asked) -> Runnable:
-    _refuse(asked, "ping, which has no brokers", "source", "brokers", "settings", "kills", "cuts")
+    _refuse(
+        asked, "ping, which has no brokers", "source", "brokers", "controllers", "combined", "settings", "kills", "cuts"
+    )
     seed = asked.seed or 0
 
     async def play(world: World) -> None:
@@ -144,13 +155,15 @@ def _plan(path: Path, asked: Asked) -> Runnable:
         plan,
         seed=plan.seed if asked.seed is None else asked.seed,
         brokers=asked.brokers or plan.brokers,
+        controllers=asked.controllers or plan.controllers,
+        combined=asked.combined or plan.combined,
         configs={**plan.configs, **configs},
         operations=tuple(sorted((*plan.operations, *given.operations), key=lambda operation: operation.at)),
         topics=tuple(attrs.evolve(topic, configs={**topic.configs, **given.topic}) for topic in plan.topics),
         loads=tuple(attrs.evolve(load, settings={**load.settings, **given.producer}) for load in plan.loads),
     )
 
-    _check(plan.operations, plan.brokers)
+    _check(plan.operations, plan)
 
     def play(**options: Any) -> Run:
         try:
@@ -162,7 +175,7 @@ def _plan(path: Path, asked: Asked) -> Runnable:
 
 
 def _story(path: Path, asked: Asked) -> Runnable:
-    """``story`` is what runs; BROKERS and CONFIGS may state the cluster, EXPECTED the verdict."""
+    """``story`` runs; BROKERS, CONTROLLERS, COMBINED, CONFIGS may state the cluster, EXPECTED the verdict."""
     module = _execute(path)
     story = module.get("story")
     if not inspect.iscoroutinefunction(story) or len(inspect.signature(story).parameters) != 1:
@@ -171,9 +184,14 @@ def _story(path: Path, asked: Asked) -> Runnable:
     given, configs = _given(asked)
     if given.producer or given.topic:
         raise UsageError("--set changes only settings of brokers when a story makes its own clients and topics")
-    shape = ClusterShape(brokers=module.get("BROKERS", 3), configs=dict(module.get("CONFIGS", {})))
+    shape = ClusterShape(
+        brokers=module.get("BROKERS", 3),
+        controllers=module.get("CONTROLLERS", 1),
+        combined=module.get("COMBINED", False),
+        configs=dict(module.get("CONFIGS", {})),
+    )
     shape = _shape(shape, asked, configs)
-    _check(given.operations, shape.brokers)
+    _check(given.operations, shape)
 
     async def play(cluster: Cluster) -> None:
         schedule(cluster, given)

@@ -154,4 +154,5 @@ class TopicRegistered:
 @fact(STATE)
 class TopicRemoved:
     topic: str
+    topic_id: str
     partitions: int

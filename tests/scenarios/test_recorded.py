@@ -9,6 +9,8 @@ from kafsim.scenarios import recorded
 
 HISTORIES = Path(__file__).parents[1] / "data" / "histories"
 AGREE = [
+    "active_controller_killed",
+    "active_controller_terminated",
     "auto_create_off",
     "auto_create_on",
     "auto_rebalance",
@@ -39,6 +41,7 @@ AGREE = [
     "partitions_added",
     "produce_sequences",
     "produce_to_follower",
+    "quorum_lost",
     "retention_by_size",
     "retention_by_time",
     "retention_by_time_old_timestamps",

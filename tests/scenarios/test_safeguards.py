@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import attrs
 import pytest
 
@@ -9,22 +11,27 @@ from kafsim.cluster.errors import CoreFailed
 from kafsim.cluster.invariants import INVARIANTS, Monitor
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.safeguards import ALL_ON, names
 from kafsim.protocol.types import Address, EventNumber, Micros
 from kafsim.scenarios.plan import Load, Plan, Topic, operation
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.swarm import FAST, plan_of
+from tests.controller.quorum_kit import read
+
+PLAYS = Path(__file__).parents[1] / "controller" / "quorum.play"
 
 SEEN = {
     "check_producer_sequences": (range(3), {"idempotence"}),
     "elect_only_from_isr": (range(36, 40), {"leader-completeness", "candidate-completeness", "acked-records-durable"}),
-    "check_partition_epochs": (range(6, 9), {"isr-superset"}),
+    "check_partition_epochs": (range(19, 28), {"isr-superset", "log-matching"}),
     "detect_unclean_shutdown": (range(31, 34), {"leader-completeness", "acked-records-durable", "log-matching"}),
     "wait_for_in_sync_replicas": (range(4), {"acked-on-min-isr", "acked-records-durable"}),
-    "freeze_high_watermark_under_min_isr": (range(6, 9), {"candidate-completeness"}),
+    "freeze_high_watermark_under_min_isr": (range(5, 8), {"candidate-completeness"}),
     "use_maximal_isr": (range(40), {"strong-isr"}),
-    "truncate_on_divergence": (range(16, 20), {"log-matching"}),
+    "truncate_on_divergence": (range(27, 30), {"log-matching"}),
 }
 
 
@@ -127,12 +134,72 @@ def test_a_high_watermark_that_goes_down_is_seen() -> None:
     assert "high-watermark-monotone" in {violation.invariant for violation in monitor.violations}
 
 
+def test_a_controller_that_keeps_what_was_never_committed_goes_wrong() -> None:
+    plan = plan_of(14, controllers=3, safeguards=attrs.evolve(ALL_ON, revert_on_renounce=False))
+    assert run_plan(plan, dispatch="direct", wire="share").verdict == "stuck"
+    assert run_plan(plan_of(14, controllers=3), dispatch="direct", wire="share").ok
+
+
+def _registered(partition_epoch: int, isr: tuple[int, ...]) -> cf.PartitionRegistered:
+    return cf.PartitionRegistered(
+        topic="t",
+        partition=0,
+        leader=1,
+        leader_epoch=0,
+        partition_epoch=partition_epoch,
+        replicas=(1, 2, 3),
+        isr=isr,
+        elr=(),
+        last_known_elr=(),
+        min_isr=1,
+    )
+
+
+@pytest.mark.parametrize("second", [_registered(4, (1, 2)), _registered(5, (1, 2, 3))])
+def test_a_registration_taken_back_or_made_twice_is_seen(second: cf.PartitionRegistered) -> None:
+    monitor = Monitor()
+    _state(monitor, 101, _registered(5, (1, 2)))
+    _state(monitor, 101, second)
+    assert {violation.invariant for violation in monitor.violations} == {"registrations-monotone"}
+
+
+def test_an_active_controller_that_does_not_lead_the_quorum_is_seen() -> None:
+    monitor = Monitor()
+    _state(monitor, 101, cf.ControllerActivated(epoch=3, log_end_offset=0))
+    assert [violation.invariant for violation in monitor.violations] == ["one-active-controller-per-epoch"]
+
+
+def test_a_high_watermark_that_no_majority_has_is_seen() -> None:
+    monitor = Monitor()
+    _state(monitor, 101, qf.VotersChanged(voters=(101, 102, 103), at=-1))
+    why = because(qf.LEADER_SAYS, leader=101)
+    _state(monitor, 101, qf.QuorumHighWatermarkMoved(to=1, epoch=1, leads=True, because=why))
+    assert "quorum-high-watermark-on-majority" in {violation.invariant for violation in monitor.violations}
+
+
+PLANTED = {
+    "one-leader-per-epoch",
+    "high-watermark-monotone",
+    "registrations-monotone",
+    "one-active-controller-per-epoch",
+    "quorum-high-watermark-on-majority",
+}
+
+
+def _plays() -> tuple[set[str], set[str]]:
+    """The safeguards that the plays of the quorum switch off, and the invariants that they break."""
+    lines = [line for play in read(PLAYS) for _, line in play.lines]
+    off = {name for word, *names in lines if word == "off" for name in names}
+    return off, {name for word, *names in lines if word == "broken" for name in names} - {"-"}
+
+
 def test_every_invariant_is_shown_to_see() -> None:
     seen = {invariant for _, invariants in SEEN.values() for invariant in invariants}
-    assert seen | {"one-leader-per-epoch", "high-watermark-monotone"} == set(INVARIANTS)
+    assert seen | PLANTED | _plays()[1] == set(INVARIANTS)
 
 
 def test_every_safeguard_is_shown_to_matter() -> None:
     """Fencing of leader epochs is beside the diverging epoch in fetches; ``tests/broker/test_partition.py`` has it."""
     shown = {*SEEN, *(name for off in SCRIPTED for name in off), "recover_after_unclean_shutdown"}
+    shown |= {"revert_on_renounce", *_plays()[0]}
     assert shown | {"fence_leader_epochs"} == set(names())

@@ -1,0 +1,651 @@
+"""One node of the metadata quorum: it votes, leads, follows or observes (Kafka: ``KafkaRaftClient``).
+
+Every input is handled to its end and then polled: what is due is done, and requests go to whoever is ready. As in
+Kafka nothing else is handled while epoch and vote are on their way to the disk; what was decided leaves after that.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from typing import Any, Protocol
+
+from kafsim.controller.raft import messages, raft_fetches, snapshots
+from kafsim.controller.raft.leader_state import LeaderState
+from kafsim.controller.raft.quorum_state import (
+    NEVER,
+    Candidate,
+    Follower,
+    Prospective,
+    QuorumState,
+    Resigned,
+    Unattached,
+)
+from kafsim.controller.raft.raft_elections import ElectionService
+from kafsim.controller.raft.raft_fetches import FetchService
+from kafsim.controller.raft.raft_following import FetchClient
+from kafsim.controller.raft.raft_log import RaftLog
+from kafsim.controller.raft.request_manager import RequestManager
+from kafsim.controller.raft.voter_set import ReplicaKey, VoterSet
+from kafsim.protocol import errors
+from kafsim.protocol.facts import quorum as facts
+from kafsim.protocol.facts.fact import STATE, Because, because
+from kafsim.protocol.files import File
+from kafsim.protocol.messages import fetch, fetch_snapshot
+from kafsim.protocol.messages.begin_quorum_epoch import BeginQuorumEpochRequest, BeginQuorumEpochResponse
+from kafsim.protocol.messages.end_quorum_epoch import EndQuorumEpochRequest, EndQuorumEpochResponse
+from kafsim.protocol.messages.vote import VoteRequest, VoteResponse
+from kafsim.protocol.metadata import serde
+from kafsim.protocol.metadata.control_records import LeaderChangeMessage, LeaderChangeVoter
+from kafsim.protocol.records.record import BatchBuilder
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import Address, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
+
+POLL = "raft-poll"
+FETCH_TIMER = raft_fetches.TIMER
+MAX_WAIT_MS = 500
+MAX_BATCH_BYTES = 8_388_608
+SHUTDOWN_PATIENCE = millis(5_000)
+CLEAN_INTERVAL = millis(60_000)
+
+Act = Callable[[Micros], None]
+
+
+class RaftListener(Protocol):
+    """Who is told of the progress of the metadata log."""
+
+    def on_committed(self, now: Micros) -> None:
+        """The high watermark has moved."""
+        ...
+
+    def on_leader_change(self, now: Micros, leader: int, epoch: int) -> None:
+        """-1 for no leader. Of its own leadership a node is told when all before it is committed here."""
+        ...
+
+
+class RaftClient:
+    """``me``: a voter when the voter set has this key; ``bootstrap``: whom to ask for the leader."""
+
+    def __init__(
+        self,
+        given: Surroundings,
+        me: ReplicaKey,
+        static_voters: VoterSet,
+        settings: dict[str, Any],
+        cluster_id: str,
+        owners: dict[ConnectionId, Any],
+        *,
+        bootstrap: list[Address] | None = None,
+    ) -> None:
+        self.given = given
+        self.outbox = given.outbox
+        self.me = me
+        self.cluster_id = cluster_id
+        self.settings = settings
+        self.listeners: list[RaftListener] = []
+        self.log = RaftLog(
+            given,
+            static_voters,
+            segment_bytes=settings["metadata.log.segment.bytes"],
+            segment_ms=settings["metadata.log.segment.ms"],
+        )
+        self.quorum = QuorumState(
+            given,
+            me,
+            lambda: self.log.voters,
+            lambda: self.log.kraft_version,
+            election_timeout=millis(settings["controller.quorum.election.timeout.ms"]),
+            fetch_timeout=millis(settings["controller.quorum.fetch.timeout.ms"]),
+            on_persist=self._persist,
+        )
+        self.requests = RequestManager(
+            given.outbox,
+            given.entropy,
+            owners,
+            self,
+            request_timeout=millis(settings["controller.quorum.request.timeout.ms"]),
+            retry_backoff=millis(settings["controller.quorum.retry.backoff.ms"]),
+        )
+        self.elections = ElectionService(self)
+        self.fetches = FetchService(self)
+        self.following = FetchClient(self)
+        self._linger = millis(settings["controller.quorum.append.linger.ms"])
+        self.bootstrap = bootstrap or [voter.address for voter in static_voters.by_id.values()]
+        self._addresses: dict[int, Address] = {}
+        """Of leaders, as answers told them."""
+        self._persisting = 0
+        self._persisted = 0
+        self._waiting: deque[Act] = deque()
+        """Inputs that came while the vote was on its way to the disk."""
+        self._outputs: list[Callable[[], None]] = []
+        self._armed: Micros = NEVER
+        self._pending: list[tuple[int, bytes]] = []
+        """Records of the leader that wait to be written: their time and value."""
+        self._drain_at: Micros = NEVER
+        self._stop_at: Micros | None = None
+        self._on_stopped: Act | None = None
+        self._clean_at: Micros = NEVER
+        self._told: tuple[int, int] = (-1, 0)
+        """Leader and epoch that the listeners were told last."""
+
+    # --------------------------------------------------------------------------- inputs
+
+    def start(self, now: Micros) -> None:
+        self.log.open(now)
+        self._clean_at = Micros(now + CLEAN_INTERVAL)
+        self.quorum.start(now, self.log.last_epoch)
+        role = self.quorum.role
+        if self.log.voters.is_only(self.me) and isinstance(role, (Unattached, Follower, Resigned)):
+            self._to_prospective(now, because(facts.ONLY_VOTER))
+        elif isinstance(role, Candidate):
+            self.maybe_lead(now)
+        self._poll(now)
+
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        """A request of another node."""
+        handlers: dict[type, Callable[[Micros, ConnectionId, Header, Any], None]] = {
+            fetch.FetchRequest: self.fetches.fetch,
+            VoteRequest: self.elections.on_vote_request,
+            BeginQuorumEpochRequest: self.elections.on_begin_request,
+            EndQuorumEpochRequest: self.elections.on_end_request,
+            fetch_snapshot.FetchSnapshotRequest: self.fetches.fetch_snapshot,
+        }
+        handler = handlers[type(body)]
+        self._enter(now, lambda at: handler(at, connection, header, body))
+
+    def on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        self._enter(now, lambda at: self._on_response(at, connection, header, body))
+
+    def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        self._enter(now, lambda at: self._on_disconnect(at, connection))
+
+    def on_client_gone(self, connection: ConnectionId) -> None:
+        self.fetches.forget(connection)
+
+    def on_timer(self, now: Micros, key: TimerKey) -> None:
+        if key == POLL:
+            self._armed = NEVER
+            self._enter(now, lambda _: None)
+        else:
+            self._enter(now, self.fetches.on_wait_over)
+
+    def on_flushed(self, now: Micros, key: FlushKey) -> None:
+        if key[1] == "state":
+            self._on_persisted(now, int(key[2]))
+        else:
+            self._enter(now, lambda at: self._on_log_flushed(at, int(key[2]), int(key[3])))
+
+    def _enter(self, now: Micros, act: Act) -> None:
+        if self._persisting > self._persisted:
+            self._waiting.append(act)
+            return
+        act(now)
+        self._poll(now)
+
+    def _persist(self, file: File) -> None:
+        self._persisting += 1
+        self.outbox.flush(file, ("raft", "state", self._persisting))
+
+    def _on_persisted(self, now: Micros, number: int) -> None:
+        self._persisted = number
+        if number < self._persisting:
+            return
+        outputs, self._outputs = self._outputs, []
+        for output in outputs:
+            output()
+        while self._waiting and self._persisting == self._persisted:
+            self._waiting.popleft()(now)
+        self._poll(now)
+
+    def emit(self, output: Callable[[], None]) -> None:
+        """Something that others will see: at once, or when epoch and vote are on the disk."""
+        if self._persisting > self._persisted:
+            self._outputs.append(output)
+        else:
+            output()
+
+    def reply(self, connection: ConnectionId, header: Header, body: Any) -> None:
+        self.emit(lambda: self.outbox.reply(connection, header, body))
+
+    # ----------------------------------------------------------------------- questions
+
+    @property
+    def epoch(self) -> int:
+        return self.quorum.epoch
+
+    @property
+    def leader_id(self) -> int:
+        return self.quorum.leader
+
+    @property
+    def leader(self) -> LeaderState | None:
+        """The state of a leader, None in every other role."""
+        role = self.quorum.role
+        return role if isinstance(role, LeaderState) else None
+
+    @property
+    def high_watermark(self) -> int:
+        """-1 as long as it is not known."""
+        return self.quorum.role.high_watermark
+
+    def address_of(self, node: int) -> Address | None:
+        return self._addresses.get(node) or self.log.voters.address(node)
+
+    @property
+    def leader_address(self) -> Address | None:
+        leader = self.quorum.leader
+        return None if leader < 0 else self.given.address if leader == self.me.id else self.address_of(leader)
+
+    def check_leader(self, epoch: int) -> int:
+        """What is wrong with a request to the leader in this epoch."""
+        if epoch != self.epoch:
+            return errors.FENCED_LEADER_EPOCH if epoch < self.epoch else errors.UNKNOWN_LEADER_EPOCH
+        if self.leader is None:
+            return errors.NOT_LEADER_OR_FOLLOWER
+        return errors.BROKER_NOT_AVAILABLE if self._stop_at is not None else errors.NONE
+
+    def has_cluster(self, cluster_id: str | None) -> bool:
+        return cluster_id is None or cluster_id == self.cluster_id
+
+    # ---------------------------------------------------------------------- appending
+
+    def append(self, now: Micros, records: list[Any]) -> int | None:
+        """Records to be written in one batch; the offset of the first one. None when this node does not lead."""
+        state = self.leader
+        if state is None or state.resign_requested:
+            return None
+        base = self.next_offset
+        wall = self.given.wall_ms(now)
+        if not self._pending:
+            self._drain_at = Micros(now + self._linger)
+        self._pending += [(wall, serde.encode(record)) for record in records]
+        self._arm(now)
+        return base
+
+    @property
+    def next_offset(self) -> int:
+        """Of the next record that the leader appends."""
+        return self.log.end_offset + len(self._pending)
+
+    def _drain(self, now: Micros) -> None:
+        pending, self._pending = self._pending, []
+        self._drain_at = NEVER
+        builder, size = BatchBuilder(), 0
+        for wall, value in pending:
+            if builder.count and size + len(value) > MAX_BATCH_BYTES:
+                self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
+                builder, size = BatchBuilder(), 0
+            builder.append(wall, None, value)
+            size += len(value)
+        self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
+
+    def write_control(self, now: Micros, records: list[Any]) -> int:
+        """Control records of the leader, at once; the offset after them."""
+        if self._pending:
+            self._drain(now)
+        end, wall = self.log.end_offset, self.given.wall_ms(now)
+        self._write(now, snapshots.control_batch(records, base_offset=end, epoch=self.epoch, timestamp=wall))
+        return self.log.end_offset
+
+    def _write(self, now: Micros, batch: bytes) -> None:
+        self.log.append_as_leader(batch, now)
+        self.outbox.flush(self.log.log.active.file, ("raft", "log", self.epoch, self.log.end_offset))
+        if not self.given.safeguards.flush_metadata_before_counting:
+            self._local_end_moved(now, self.log.end_offset)
+        self.fetches.complete_below(now, self.log.end_offset)
+
+    def _on_log_flushed(self, now: Micros, epoch: int, end: int) -> None:
+        self.log.log.on_flushed(end)
+        if self.leader is not None and epoch == self.epoch:
+            self._local_end_moved(now, end)
+        elif end >= self.log.end_offset:
+            self.following.is_flushing = False
+
+    def _local_end_moved(self, now: Micros, end: int) -> None:
+        state = self.leader
+        assert state is not None, "a local end without leading"
+        if end > state.progress_of(self.me).end and state.update_local(end, self.log.voters):
+            self.leader_high_watermark_moved(now)
+
+    # ---------------------------------------------------------------- high watermark
+
+    def leader_high_watermark_moved(self, now: Micros) -> None:
+        state = self.leader
+        assert state is not None, "no leader"
+        self.log.log.set_high_watermark(state.high_watermark)
+        if self.outbox.heard >= STATE:
+            counts = {"majority": len(state.voters) // 2 + 1, "voters": len(state.voters)}
+            why = because(
+                facts.MAJORITY, **counts, to=state.high_watermark, epoch_start=state.epoch_start, epoch=state.epoch
+            )
+            self.state_high_watermark(state.high_watermark, why, leads=True)
+        self.fetches.complete_all(now)
+        self.tell_listeners(now)
+
+    def state_high_watermark(self, to: int, why: Because, *, leads: bool) -> None:
+        self.outbox.happened(facts.QuorumHighWatermarkMoved(to=to, epoch=self.epoch, leads=leads, because=why))
+
+    def tell_listeners(self, now: Micros) -> None:
+        """One after the other: a new active controller is that before the broker beside it goes on."""
+        state = self.leader
+        begins = state is not None and state.high_watermark > state.epoch_start and self._is_news()
+        for listener in self.listeners:
+            listener.on_committed(now)
+            if begins:
+                listener.on_leader_change(now, self.quorum.leader, self.epoch)
+
+    def _tell_leader(self, now: Micros) -> None:
+        """Of a new leader, or that there is none any more; each epoch and leader once."""
+        if self._is_news():
+            for listener in self.listeners:
+                listener.on_leader_change(now, self.quorum.leader, self.epoch)
+
+    def _is_news(self) -> bool:
+        leader, epoch = self.quorum.leader, self.epoch
+        news = epoch > self._told[1] or (leader >= 0 and self._told[0] < 0)
+        if news:
+            self._told = (leader, epoch)
+        return news
+
+    # ------------------------------------------------------------------------- moves
+
+    def _to_prospective(self, now: Micros, why: Because) -> None:
+        self.quorum.to_prospective(now, why)
+        self.maybe_stand(now)
+
+    def maybe_stand(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Prospective), f"pre-votes as {role}"
+        if role.election.is_won or not self.given.safeguards.use_pre_vote:
+            votes = {"granted": len(role.election.granting), "voters": len(role.election.votes)}
+            self.quorum.to_candidate(now, because(facts.PRE_VOTES, **votes))
+            self._tell_leader(now)
+            self.maybe_lead(now)
+        else:
+            self.requests.reset_all()
+
+    def maybe_lead(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Candidate), f"votes as {role}"
+        if not role.election.is_won:
+            self.requests.reset_all()
+            return
+        granting = role.election.granting
+        state = LeaderState(
+            self.me,
+            role.epoch,
+            self.log.end_offset,
+            self.log.voters,
+            granting,
+            fetch_timeout=self.quorum.fetch_timeout,
+            now=now,
+            only_own_epoch=self.given.safeguards.commit_only_in_own_epoch,
+        )
+        why = because(facts.VOTES, granted=len(granting), voters=len(role.election.votes), epoch=role.epoch)
+        self._pending, self._drain_at = [], NEVER
+        self.following.forget()
+        self.quorum.to_leader(state, why)
+        self.log.log.start_epoch(role.epoch)
+        self.requests.reset_all()
+        self._begin_epoch(now, state)
+
+    def _begin_epoch(self, now: Micros, state: LeaderState) -> None:
+        """The control record that the epoch begins with; with kraft.version 1 also the voters when they changed."""
+        voters = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.voters)
+        granting = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.granting)
+        change = LeaderChangeMessage(leader_id=self.me.id, voters=voters, granting_voters=granting)
+        self.write_control(now, [change])
+
+    def to_unattached(self, now: Micros, epoch: int, why: Because, leader: int = -1) -> None:
+        self._leave_leadership(now)
+        self.quorum.to_unattached(now, epoch, why, leader)
+        self._tell_leader(now)
+        self.requests.reset_all()
+
+    def to_follower(self, now: Micros, epoch: int, leader: int, why: Because) -> None:
+        self._leave_leadership(now)
+        self.following.forget()
+        self.quorum.to_follower(now, epoch, leader, why)
+        self._tell_leader(now)
+        self.requests.reset_all()
+
+    def _leave_leadership(self, now: Micros) -> None:
+        if self.leader is not None:
+            self._pending, self._drain_at = [], NEVER
+            self.fetches.refuse_all(now)
+
+    def _to_resigned(self, now: Micros, why: Because) -> None:
+        state = self.leader
+        assert state is not None, "only a leader resigns"
+        self._leave_leadership(now)
+        self.quorum.to_resigned(now, state.successors, why)
+        self.requests.reset_all()
+
+    def meet_epoch(self, now: Micros, leader: int, epoch: int, peer: str) -> None:
+        """A message of this epoch, and perhaps its leader (Kafka: ``maybeTransition``)."""
+        known = leader >= 0 and self.address_of(leader) is not None
+        if epoch > self.epoch:
+            why = because(facts.HIGHER_EPOCH, peer=peer, epoch=epoch, was=self.epoch)
+            if known:
+                self.to_follower(now, epoch, leader, why)
+            else:
+                self.to_unattached(now, epoch, why, leader)
+        elif known and leader != self.me.id and (self.leader_id < 0 or isinstance(self.quorum.role, Unattached)):
+            self.to_follower(now, epoch, leader, because(facts.LEADER_FOUND, peer=peer, leader=leader, epoch=epoch))
+
+    def resign(self, epoch: int) -> None:
+        """The controller gives up an epoch, when it still leads in it."""
+        state = self.leader
+        if state is not None and state.epoch == epoch:
+            state.resign_requested = True
+
+    def shut_down(self, now: Micros, on_stopped: Act) -> None:
+        """Leave in good order: resign, and go when there is another leader or after five seconds."""
+        self._stop_at, self._on_stopped = Micros(now + SHUTDOWN_PATIENCE), on_stopped
+        self._enter(now, lambda _: None)
+
+    # ----------------------------------------------------------------- requests served
+
+    def learn_endpoints(self, leader: int, endpoints: tuple[Any, ...]) -> None:
+        if leader >= 0 and endpoints:
+            self._addresses[leader] = Address.parse(endpoints[0].host)
+
+    # -------------------------------------------------------------------- answers received
+
+    def _on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
+        peer = self.requests.take_answer(connection, header)
+        if peer is None:
+            return
+        handlers: dict[type, Callable[[Micros, Address, Any], bool]] = {
+            fetch.FetchResponse: self.following.on_fetch_response,
+            VoteResponse: self.elections.on_vote_response,
+            BeginQuorumEpochResponse: self.elections.on_begin_response,
+            EndQuorumEpochResponse: self.elections.on_end_response,
+            fetch_snapshot.FetchSnapshotResponse: self.following.on_snapshot_response,
+        }
+        if not handlers[type(body)](now, peer, body):
+            self.requests.back_off(now, peer)
+
+    def _on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
+        self.requests.on_disconnect(now, connection)
+
+    def handle_common(self, now: Micros, error: int, leader: int, epoch: int, peer: Address) -> bool | None:
+        """What every answer tells (Kafka: ``maybeHandleCommonResponse``): None when there is more to do with it."""
+        if epoch < self.epoch or error == errors.UNKNOWN_LEADER_EPOCH:
+            return True
+        fenced = error in (errors.FENCED_LEADER_EPOCH, errors.NOT_LEADER_OR_FOLLOWER)
+        if epoch > self.epoch or fenced:
+            before = (self.epoch, type(self.quorum.role))
+            self.meet_epoch(now, leader, epoch, str(peer))
+            return (self.epoch, type(self.quorum.role)) != before
+        if self.leader_id < 0 and leader not in (-1, self.me.id) and self.address_of(leader) is not None:
+            why = because(facts.LEADER_FOUND, peer=str(peer), leader=leader, epoch=epoch)
+            self.to_follower(now, epoch, leader, why)
+            return None if error == errors.NONE else True
+        if error == errors.BROKER_NOT_AVAILABLE:
+            return False
+        if error == errors.INVALID_VOTER_KEY:
+            return True
+        return None if error == errors.NONE else False
+
+    # ------------------------------------------------------------------------- polling
+
+    def _poll(self, now: Micros) -> None:
+        """Do what is due; as often as that changes the role."""
+        while self._persisting == self._persisted:
+            before = self.quorum.role
+            if self._is_stopped(now):
+                return
+            _POLLS[type(before)](self, now)
+            if self.quorum.role is before:
+                break
+        if now >= self._clean_at:
+            self._clean_at = Micros(now + CLEAN_INTERVAL)
+            self.log.clean(
+                now,
+                max_bytes=self.settings["metadata.max.retention.bytes"],
+                max_ms=self.settings["metadata.max.retention.ms"],
+            )
+        self._arm(now)
+
+    def _is_stopped(self, now: Micros) -> bool:
+        if self._stop_at is None or self._on_stopped is None:
+            return False
+        leader = self.quorum.leader
+        away = leader >= 0 and leader != self.me.id
+        if now >= self._stop_at or not self.quorum.is_voter or self.log.voters.is_only(self.me) or away:
+            stopped, self._on_stopped = self._on_stopped, None
+            stopped(now)
+            return True
+        return False
+
+    def _poll_leader(self, now: Micros) -> None:
+        state = self.leader
+        assert state is not None, "polled as a leader"
+        due = state.check_quorum_due
+        if self._stop_at is not None:
+            self._to_resigned(now, because(facts.STOPPING))
+        elif state.resign_requested:
+            self._to_resigned(now, because(facts.ASKED_TO_RESIGN))
+        elif due is not None and now >= due and self.given.safeguards.check_quorum:
+            why = because(facts.NO_MAJORITY, timeout_ms=state.check_quorum_timeout // 1_000)
+            self._to_resigned(now, why)
+        else:
+            self._work_as_leader(now, state)
+
+    def _work_as_leader(self, now: Micros, state: LeaderState) -> None:
+        if now >= self._drain_at:
+            self._drain(now)
+        if now >= state.begin_quorum_due:
+            for voter in state.need_begin_quorum(now):
+                address = self.address_of(voter.id)
+                if address is not None:
+                    mine = self.given.address
+                    self.send(
+                        now, address, messages.begin_request(self.cluster_id, self.epoch, self.me.id, mine, voter)
+                    )
+
+    def _poll_resigned(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Resigned), "polled as resigned"
+        for voter in role.unacknowledged:
+            address = self.address_of(voter)
+            if address is not None:
+                mine = self.given.address
+                body = messages.end_request(self.cluster_id, role.epoch, self.me.id, mine, role.successors)
+                self.send(now, address, body)
+        if self._stop_at is None and now >= role.deadline:
+            self.to_unattached(now, role.epoch + 1, self._waited())
+
+    def _poll_candidate(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Candidate), "polled as a candidate"
+        if self._stop_at is None and now >= role.deadline:
+            timeout = self.quorum.election_timeout // 1_000
+            self._to_prospective(now, because(facts.ELECTION_TIMED_OUT, timeout_ms=timeout))
+        else:
+            self.elections.ask_for_votes(now, role)
+
+    def _poll_prospective(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Prospective), "polled as prospective"
+        if self._stop_at is None and now >= role.deadline:
+            timeout = self.quorum.election_timeout // 1_000
+            self.elections.after_lost_pre_vote(now, role, because(facts.ELECTION_TIMED_OUT, timeout_ms=timeout))
+        else:
+            self.elections.ask_for_votes(now, role)
+
+    def _poll_unattached(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Unattached), "polled as unattached"
+        if self.quorum.is_voter and self._stop_at is not None:
+            return
+        if self.quorum.is_voter and now >= role.deadline:
+            self._to_prospective(now, self._waited())
+        else:
+            self.following.fetch_from_any(now)
+
+    def _poll_follower(self, now: Micros) -> None:
+        role = self.quorum.role
+        assert isinstance(role, Follower), "polled as a follower"
+        if self._stop_at is not None or self.following.is_flushing:
+            return
+        if self.quorum.is_voter and now >= role.deadline:
+            self._to_prospective(now, self._waited())
+            return
+        leader = self.address_of(role.leader)
+        assert leader is not None, f"no way to {role.leader}"
+        if self.requests.has_timed_out(now, leader):
+            self.requests.reset(leader)
+            self.following.fetch_from_any(now)
+        elif self.requests.is_backing_off(now, leader):
+            self.following.fetch_from_any(now)
+        elif not self.requests.has_any_in_flight(now):
+            self.following.fetch_from(now, leader)
+
+    def _waited(self) -> Because:
+        role = self.quorum.role
+        follows = isinstance(role, Follower)
+        if isinstance(role, Follower) and role.leader_resigned:
+            return because(facts.LEADER_RESIGNED, leader=role.leader)
+        timeout = self.quorum.fetch_timeout if follows else self.quorum.election_timeout
+        return because(facts.NOT_HEARD if follows else facts.NO_LEADER, timeout_ms=timeout // 1_000)
+
+    def send(self, now: Micros, address: Address, body: Any) -> None:
+        self.requests.send(now, address, body)
+
+    def _arm(self, now: Micros) -> None:
+        """One timer for all that comes due; an earlier wish stays until it has fired."""
+        times = [self._deadline_of_role(), self._drain_at, self._clean_at]
+        request = self.requests.next_deadline(now)
+        if request is not None:
+            times.append(request)
+        if self._stop_at is not None:
+            times.append(self._stop_at)
+        earliest = min(times)
+        if earliest < self._armed and earliest != NEVER:
+            self._armed = Micros(max(earliest, now))
+            self.outbox.set_timer(POLL, self._armed)
+
+    def _deadline_of_role(self) -> Micros:
+        role = self.quorum.role
+        if isinstance(role, LeaderState):
+            due = role.check_quorum_due if self.given.safeguards.check_quorum else None
+            return min(role.begin_quorum_due, NEVER if due is None else due)
+        if (
+            self._stop_at is not None
+            or not self.quorum.is_voter
+            or (isinstance(role, Follower) and self.following.is_flushing)
+        ):
+            return NEVER
+        return role.deadline
+
+
+_POLLS: dict[type, Callable[[RaftClient, Micros], None]] = {
+    LeaderState: RaftClient._poll_leader,
+    Resigned: RaftClient._poll_resigned,
+    Candidate: RaftClient._poll_candidate,
+    Prospective: RaftClient._poll_prospective,
+    Unattached: RaftClient._poll_unattached,
+    Follower: RaftClient._poll_follower,
+}
