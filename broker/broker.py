@@ -37,6 +37,7 @@ from kafsim.broker.replica_manager import (
 )
 from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
+from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
@@ -50,6 +51,7 @@ from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from kafsim.protocol.messages.init_producer_id import InitProducerIdRequest
 from kafsim.protocol.messages.list_offsets import ListOffsetsRequest
+from kafsim.protocol.messages.list_partition_reassignments import ListPartitionReassignmentsRequest
 from kafsim.protocol.messages.metadata import MetadataRequest
 from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
 from kafsim.protocol.messages.produce import ProduceRequest
@@ -150,6 +152,8 @@ class Broker:
             ElectLeadersRequest: self._forward,
             IncrementalAlterConfigsRequest: self._forward,
             DescribeQuorumRequest: self._forward,
+            AlterPartitionReassignmentsRequest: self._forward,
+            ListPartitionReassignmentsRequest: self._forward,
         }
         apis[ApiVersionsRequest] = ApiVersionsApi(self.outbox, list(apis)).handle
         return apis

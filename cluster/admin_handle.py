@@ -7,8 +7,14 @@ from collections.abc import Iterable, Mapping
 from kafsim.clients import calls
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.handles import Handle, partition_of
+from kafsim.cluster.waits import Call
 from kafsim.protocol import errors
 from kafsim.protocol.config import to_text
+from kafsim.protocol.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    ReassignablePartition,
+    ReassignableTopic,
+)
 from kafsim.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
@@ -51,6 +57,10 @@ from kafsim.protocol.messages.incremental_alter_configs import (
     AlterConfigsResource,
     IncrementalAlterConfigsRequest,
 )
+from kafsim.protocol.messages.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    OngoingPartitionReassignment,
+)
 from kafsim.protocol.messages.metadata import MetadataResponseTopic
 from kafsim.protocol.schema import about
 from kafsim.protocol.types import TopicPartition
@@ -58,6 +68,7 @@ from kafsim.protocol.wire.json_form import from_json, to_json
 
 CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 21, 37, 43
 DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS, DESCRIBE_QUORUM = 32, 44, 61, 55
+ALTER_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS = 45, 46
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
@@ -193,6 +204,51 @@ class AdminHandle(Handle):
         raise_for(answer.error_code, answer.error_message)
         producers: tuple[ProducerState, ...] = answer.active_producers
         return producers
+
+    async def reassign(self, partition: TopicPartition | tuple[str, int] | str, replicas: Iterable[int] | None) -> None:
+        """Other replicas for a partition, the first one preferred; None cancels what goes on."""
+        response = await self.begin_reassignment(partition, replicas).wait()
+        raise_for(response.error_code, response.error_message)
+        answer = response.responses[0].partitions[0]
+        raise_for(answer.error_code, answer.error_message)
+
+    def begin_reassignment(
+        self, partition: TopicPartition | tuple[str, int] | str, replicas: Iterable[int] | None
+    ) -> Call:
+        """As :meth:`reassign`, without waiting for the answer."""
+        tp = partition_of(partition)
+        target = None if replicas is None else tuple(replicas)
+        if target is not None and not target:
+            raise ValueError("Cannot create a new partition reassignment without any replicas")
+        asked = ReassignablePartition(partition_index=tp.partition, replicas=target)
+        topic = ReassignableTopic(name=tp.topic, partitions=(asked,))
+        request = AlterPartitionReassignmentsRequest(topics=(topic,))
+        return self._ask(calls.Ask(ALTER_PARTITION_REASSIGNMENTS, request), f"reassign {tp}")
+
+    def begin_election(self, partition: TopicPartition | tuple[str, int] | str) -> Call:
+        """Ask for the preferred leader, without waiting for the answer."""
+        tp = partition_of(partition)
+        asked = (TopicPartitions(topic=tp.topic, partitions=(tp.partition,)),)
+        request = ElectLeadersRequest(election_type=0, topic_partitions=asked, timeout_ms=60_000)
+        return self._ask(calls.Ask(ELECT_LEADERS, request), f"elect a leader of {tp}")
+
+    def begin_configuration(self, topic: str, name: str, value: object) -> Call:
+        """Set one configuration of a topic, without waiting for the answer."""
+        change = AlterableConfig(name=name, config_operation=0, value=to_text(value))
+        resource = AlterConfigsResource(resource_type=_RESOURCES["topic"], resource_name=topic, configs=(change,))
+        request = IncrementalAlterConfigsRequest(resources=(resource,))
+        return self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"configure {topic}")
+
+    async def list_reassignments(self) -> dict[TopicPartition, OngoingPartitionReassignment]:
+        """All that go on."""
+        ask = calls.Ask(LIST_PARTITION_REASSIGNMENTS, ListPartitionReassignmentsRequest())
+        response = await self._ask(ask, "list reassignments").wait()
+        raise_for(response.error_code, response.error_message)
+        return {
+            TopicPartition(topic.name, one.partition_index): one
+            for topic in response.topics
+            for one in topic.partitions
+        }
 
     async def describe_quorum(self) -> PartitionDataResult:
         """Leader, epoch, high watermark, voters and observers of the metadata quorum, as its leader has them."""

@@ -18,6 +18,7 @@ from kafsim.controller.heartbeats import Heartbeats
 from kafsim.controller.metadata_state import BROKER, MetadataState, PartitionKey
 from kafsim.controller.producer_id_control import allocate
 from kafsim.controller.raft.raft_client import RaftClient
+from kafsim.controller.reassignment_control import ReassignmentControl
 from kafsim.controller.replication_control import ReplicationControl
 from kafsim.controller.topic_control import TopicControl
 from kafsim.protocol import errors, uuid
@@ -26,6 +27,10 @@ from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.quorum import ControllerRenounced
 from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest, AllocateProducerIdsResponse
 from kafsim.protocol.messages.alter_partition import AlterPartitionRequest, AlterPartitionResponse
+from kafsim.protocol.messages.alter_partition_reassignments import (
+    AlterPartitionReassignmentsRequest,
+    AlterPartitionReassignmentsResponse,
+)
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
@@ -33,6 +38,10 @@ from kafsim.protocol.messages.create_topics import CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest, ElectLeadersResponse
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
+from kafsim.protocol.messages.list_partition_reassignments import (
+    ListPartitionReassignmentsRequest,
+    ListPartitionReassignmentsResponse,
+)
 from kafsim.protocol.metadata.begin_transaction_record import BeginTransactionRecord
 from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
 from kafsim.protocol.metadata.clear_elr_record import ClearElrRecord
@@ -100,6 +109,7 @@ class Controller:
         self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards)
         self.topics = TopicControl(self.state, self.heartbeats, settings, given.entropy)
         self.configs = ConfigControl(self.state)
+        self.reassignments = ReassignmentControl(self.state, self.replication, self.topics)
         self.cluster = ClusterControl(
             self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
         )
@@ -118,6 +128,8 @@ class Controller:
             CreatePartitionsRequest: self._decide_with(self.topics.create_partitions),
             ElectLeadersRequest: self._decide_with(self.replication.elect_leaders),
             IncrementalAlterConfigsRequest: self._decide_with(self.configs.alter),
+            AlterPartitionReassignmentsRequest: self._decide_with(self.reassignments.alter),
+            ListPartitionReassignmentsRequest: self._decide_with(self.reassignments.list),
             AllocateProducerIdsRequest: self._on_allocate_producer_ids,
         }
         self._tasks: dict[TimerKey, tuple[Micros, Callable[[Micros], bool]]] = {
@@ -391,5 +403,7 @@ _RESPONSES: dict[type, Any] = {
     AlterPartitionRequest: AlterPartitionResponse,
     AllocateProducerIdsRequest: AllocateProducerIdsResponse,
     ElectLeadersRequest: ElectLeadersResponse,
+    AlterPartitionReassignmentsRequest: AlterPartitionReassignmentsResponse,
+    ListPartitionReassignmentsRequest: ListPartitionReassignmentsResponse,
 }
 """Responses that can say NOT_CONTROLLER for a whole request."""

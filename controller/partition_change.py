@@ -27,6 +27,7 @@ from kafsim.protocol.facts import controller as facts
 from kafsim.protocol.facts.fact import Because, because
 from kafsim.protocol.java import hash_order
 from kafsim.protocol.metadata.partition_change_record import PartitionChangeRecord
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 
 class Election(enum.Enum):
@@ -65,6 +66,8 @@ class PartitionChangeBuilder:
     target_removing: tuple[int, ...] | None = None
     target_adding: tuple[int, ...] | None = None
     target_recovery: int | None = None
+    directory_of: Callable[[int], Uuid] = attrs.field(default=lambda _: ZERO_UUID)
+    """Where a replica that is added goes."""
     unclean_shutdown: tuple[int, ...] = ()
     """Replicas that came back without a clean stop: their logs may be shorter than they were."""
 
@@ -223,10 +226,18 @@ class PartitionChangeBuilder:
             replicas=_changed(self._replicas, now.replicas),
             removing_replicas=_changed(self._removing, now.removing),
             adding_replicas=_changed(self._adding, now.adding),
+            directories=self._directories(),
             leader_recovery_state=recovery,
             eligible_leader_replicas=_changed(elr, now.elr),
             last_known_elr=self._last_known(),
         )
+
+    def _directories(self) -> tuple[Uuid, ...] | None:
+        """Of the replicas, in their order, when that is not as it was."""
+        now = self.partition
+        known = dict(zip(now.replicas, now.directories, strict=False))
+        directories = tuple(known.get(replica) or self.directory_of(replica) for replica in self._replicas)
+        return None if self._replicas == now.replicas or directories == now.directories else directories
 
     def _last_known(self) -> tuple[int, ...] | None:
         if not self.elr_enabled:

@@ -36,7 +36,7 @@ from kafsim.protocol.messages.elect_leaders import (
     ReplicaElectionResult,
 )
 from kafsim.protocol.safeguards import Safeguards
-from kafsim.protocol.uuid import Uuid
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 PREFERRED_ELECTION, UNCLEAN_ELECTION = 0, 1
 """Kafka: ``ElectionType``."""
@@ -76,7 +76,13 @@ class ReplicationControl:
             elr_enabled=self.state.elr_enabled,
             only_from_isr=self.safeguards.elect_only_from_isr,
             election=self.election_of(key[0]),
+            directory_of=self.directory_of,
         )
+
+    def directory_of(self, broker: int) -> Uuid:
+        """Where a new replica goes: the only directory of its broker; otherwise the broker chooses."""
+        state = self.state.brokers.get(broker)
+        return state.directories[0] if state is not None and len(state.directories) == 1 else ZERO_UUID
 
     def _why_not(self, broker: int) -> str:
         state = self.state.brokers.get(broker)

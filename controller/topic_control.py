@@ -12,6 +12,7 @@ from kafsim.protocol import errors
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
 from kafsim.protocol.config import ConfigError, check_topic, to_text
 from kafsim.protocol.entropy import Entropy
+from kafsim.protocol.java import timeline_order
 from kafsim.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
@@ -178,7 +179,7 @@ class TopicControl:
 
     def _assigned(self, index: int, replicas: tuple[int, ...], expected: int) -> Placement:
         """``expected``: how many replicas the partitions before have, -1 for the first one."""
-        self._check_assignment(replicas, expected)
+        self.check_assignment(replicas, expected)
         isr = tuple(broker for broker in replicas if self.state.is_active(broker))
         if not isr:
             text = (
@@ -188,7 +189,8 @@ class TopicControl:
             raise TopicError(errors.INVALID_REPLICA_ASSIGNMENT, text)
         return replicas, isr
 
-    def _check_assignment(self, replicas: tuple[int, ...], expected: int) -> None:
+    def check_assignment(self, replicas: tuple[int, ...], expected: int = -1) -> None:
+        """TopicError for replicas that nobody can be; ``expected``: how many there must be, -1 for any number."""
         why = None
         if not replicas:
             why = "an empty replica list."
@@ -287,7 +289,8 @@ class TopicControl:
         if topic.count < now:
             text = f"The topic {topic.name} currently has {now} partition(s); {topic.count} would not be an increase."
             raise TopicError(errors.INVALID_PARTITIONS, text)
-        factor, more = len(self.state.partitions[topic_id, 0].replicas), topic.count - now
+        like = timeline_order(range(now))[0]
+        factor, more = len(self.state.partitions[topic_id, like].replicas), topic.count - now
         if topic.assignments is None:
             placements = self._place(more, factor)
         else:

@@ -31,6 +31,7 @@ FIELDS = {
     "config": ("value", "source", "error"),
     "producers": ("active", "error"),
     "isr": ("isr",),
+    "reassignments": ("ongoing", "error"),
     "quorum": ("epoch_change", "leader_changed", "error"),
 }
 """What a look may state; everything else in its step says where to look."""

@@ -44,6 +44,7 @@ class Looks:
             "broker": self._broker,
             "topics": self._topics,
             "quorum": self._quorum,
+            "reassignments": self._reassignments,
             "producers": self._producers_of,
         }
 
@@ -134,6 +135,21 @@ class Looks:
         found = await self.admin.describe_quorum()
         leader, epoch = self._quorum_at_start
         return {"epoch_change": found.leader_epoch - epoch, "leader_changed": found.leader_id != leader}
+
+    async def _reassignments(self, _: Step) -> Seen:
+        found = await self.admin.list_reassignments()
+        return {
+            "ongoing": [
+                {
+                    "topic": tp.topic,
+                    "partition": tp.partition,
+                    "replicas": list(one.replicas),
+                    "adding": list(one.adding_replicas),
+                    "removing": list(one.removing_replicas),
+                }
+                for tp, one in found.items()
+            ]
+        }
 
     async def _topics(self, _: Step) -> Seen:
         return {"names": [name for name in await self.admin.list_topics() if not name.startswith("__")]}

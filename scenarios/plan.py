@@ -35,6 +35,9 @@ OPERATIONS = {
 """How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append, ``slow_link`` two nodes
 and milliseconds for what goes from the first to the second, 0 to end it."""
 PAIRS = ("cut", "heal", "slow_link")
+REQUESTS = {"reassign": 2, "elect": 1, "set_config": 3}
+"""What an admin client asks for: to ``reassign`` a partition to replicas (``3,1,2``, or ``cancel``), to ``elect`` its
+preferred leader, to ``set_config`` of a topic: name and value."""
 
 
 ROLES = ("broker", "controller", "follower", "leader", "standby")
@@ -113,10 +116,12 @@ def check_node(who: str) -> str:
 
 def operation(at: object, do: object, *arguments: object) -> Operation:
     """Checked: PlanError for an operation that is not known or has other arguments."""
-    if do not in OPERATIONS:
-        raise suggest("unknown operation", str(do), OPERATIONS)
+    if do not in OPERATIONS and do not in REQUESTS:
+        raise suggest("unknown operation", str(do), [*OPERATIONS, *REQUESTS])
     if not isinstance(at, (int, float)) or isinstance(at, bool) or not 0 <= at < 1e9:
         raise PlanError(f"{do}: the time must be a number of seconds, not {at!r}")
+    if do in REQUESTS:
+        return _request(float(at), str(do), arguments)
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
     nodes = [check_node(str(node)) for node in _nodes(str(do), arguments)]
@@ -128,8 +133,19 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
 
 
+def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
+    if len(arguments) != REQUESTS[do]:
+        raise PlanError(f"{do} takes {REQUESTS[do]} arguments, not {len(arguments)}")
+    texts = tuple(map(str, arguments))
+    if do != "set_config" and not texts[0].rpartition("-")[2].isdigit():
+        raise PlanError(f"{texts[0]!r} names no partition; try orders-0")
+    if do == "reassign" and texts[1] != "cancel" and not all(part.isdigit() for part in texts[1].split(",")):
+        raise PlanError(f"{texts[1]!r} names no replicas; try 3,1,2 or cancel")
+    return Operation(at, do, texts)
+
+
 def _nodes(do: str, arguments: tuple[T, ...]) -> tuple[T, ...]:
-    return arguments[: 2 if do in PAIRS else 1]
+    return () if do in REQUESTS else arguments[: 2 if do in PAIRS else 1]
 
 
 def check_nodes(operations: Iterable[Operation], brokers: int, controllers: int = 0) -> None:
@@ -219,6 +235,11 @@ def _operation(given: Any) -> Operation:
 
 
 def _check_topics(given: Operation, names: set[str]) -> None:
+    if given.do in REQUESTS:
+        asked = str(given.arguments[0])
+        topic = asked if given.do == "set_config" else asked.rpartition("-")[0]
+        if topic not in names:
+            raise PlanError(f"{given}: the plan has no topic {topic!r}; there are {', '.join(sorted(names))}")
     for node in map(str, _nodes(given.do, given.arguments)):
         role, _, name = node.partition(":")
         topic = name.split("/")[0].rpartition("-")[0]

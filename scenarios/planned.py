@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from kafsim.cluster.admin_handle import AdminHandle
 from kafsim.cluster.cluster import Cluster, ClusterShape, UnknownNode
 from kafsim.cluster.handles import ProducerHandle
 from kafsim.cluster.world import WORLD
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import Load, Operation, Plan
+from kafsim.scenarios.plan import REQUESTS, Load, Operation, Plan
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
@@ -88,6 +89,9 @@ def perform(cluster: Cluster, operation: Operation) -> None:
 def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) -> str | None:
     """Why not, when it was not done."""
     name = str(who)
+    if do in REQUESTS:
+        _ask(cluster.admin, do, name, *map(str, more))
+        return None
     node = cluster.select(name)
     runs = node.port is not None
     if runs if do in NEEDS_DOWN else not runs and do in NEEDS_RUNNING:
@@ -102,3 +106,14 @@ def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) ->
         case _:
             getattr(cluster, do)(name)
     return None
+
+
+def _ask(admin: AdminHandle, do: str, about: str, *more: str) -> None:
+    """What comes of it the run will tell; nobody waits for the answer."""
+    match do, *more:
+        case "reassign", replicas:
+            admin.begin_reassignment(about, None if replicas == "cancel" else map(int, replicas.split(",")))
+        case "set_config", name, value:
+            admin.begin_configuration(about, name, value)
+        case _:
+            admin.begin_election(about)

@@ -45,6 +45,7 @@ class Replay:
             "delete_topic": self._delete_topic,
             "create_partitions": self._create_partitions,
             "elect": self._elect,
+            "reassign": self._reassign,
             "delete_records": self._delete_records,
             "alter_configs": self._alter_configs,
             "raw": self._raw,
@@ -157,6 +158,13 @@ class Replay:
             await self.admin.elect_leader((step["topic"], step["partition"]), unclean=unclean)
         else:
             await self.admin.elect_leaders(unclean=unclean)
+        return {}
+
+    async def _reassign(self, step: Step) -> Seen:
+        try:
+            await self.admin.reassign((step["topic"], step["partition"]), step["replicas"])
+        except ValueError:
+            return {"error": "IllegalArgumentException"}
         return {}
 
     async def _delete_records(self, step: Step) -> Seen:

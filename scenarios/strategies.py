@@ -61,6 +61,20 @@ of_quorum = st.one_of(
 """Faults of controllers that are no brokers may lose power too: all that they have said is on their disks."""
 
 
+partitions = st.sampled_from(("orders-0", "orders-1"))
+replicas = st.permutations(("1", "2", "3")).flatmap(lambda ids: st.sampled_from((ids, ids[:2]))).map(",".join)
+requests = st.one_of(
+    st.builds(lambda at, tp, to: Operation(at, "reassign", (tp, to)), times, partitions, replicas | st.just("cancel")),
+    st.builds(lambda at, tp: Operation(at, "elect", (tp,)), times, partitions),
+    st.builds(
+        lambda at, value: Operation(at, "set_config", ("orders", "min.insync.replicas", value)),
+        times,
+        st.sampled_from(("1", "2")),
+    ),
+)
+"""To three replicas or to two, never to one: an acknowledged record is to survive the loss of one disk."""
+
+
 @st.composite
 def faults(draw: st.DrawFn, most: int, may_lose_power: bool, quorum: str) -> tuple[Operation, ...]:
     """Within the fault budget, in the order of their times; ``quorum`` is one, apart or combined."""
@@ -102,7 +116,10 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
     )
     elr = draw(st.sampled_from((0, 1)))
     quorum = draw(st.sampled_from(("one", "apart", "combined")))
+    asked = draw(st.lists(requests, max_size=3))
     operations = draw(faults(most, may_lose_power=min_isr == 2 and elr == 1, quorum=quorum))
+    if any(operation.do == "power_failure" for operation in operations):
+        asked = [operation for operation in asked if operation.do != "set_config"]
     return Plan(
         controllers=1 if quorum == "one" else 3,
         combined=quorum == "combined",
@@ -111,6 +128,6 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
         features={"eligible.leader.replicas.version": elr},
         topics=(Topic(name="orders", partitions=2, configs={"min.insync.replicas": min_isr}),),
         loads=loads,
-        operations=operations,
+        operations=tuple(sorted((*operations, *asked), key=lambda operation: operation.at)),
         until=draw(st.sampled_from((6.0, 12.0))),
     )

@@ -45,6 +45,7 @@ UNCLEAN_SHUTDOWN = rule(
     "so its log may be shorter",
 )
 LEADER_ASKED = rule("isr.leader-asked", "leader {leader} asked for the ISR {isr}")
+REASSIGNED = rule("replicas.reassigned", "an admin client asked for other replicas")
 CREATED = rule("topic.created", "all replicas that are up are in sync at creation")
 DELETED = rule("topic.deleted", "an admin client asked for it")
 CONFIGURED = rule("topic.configured", "min.insync.replicas was set, which empties the ELR")

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, note
 
 from kafsim.protocol.safeguards import names
-from kafsim.scenarios.plan import OPERATIONS, Load, Operation, Plan, PlanError, Topic, from_mapping
+from kafsim.scenarios.plan import OPERATIONS, REQUESTS, Load, Operation, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.strategies import plans
 from kafsim.scenarios.swarm import FAST, plan_of
@@ -119,7 +119,7 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
     listed = re.findall(
         r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## Operations")[1], re.MULTILINE))
     )
-    assert set(listed) == {*OPERATIONS, "do"}
+    assert set(listed) == {*OPERATIONS, *REQUESTS, "do"}
     safeguards = page.split("## Safeguards")[1].split("## Who")[0]
     assert re.findall(r"^\| `(\w+)` \|", safeguards, re.MULTILINE) == list(names())
     example = from_mapping(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))
