@@ -30,6 +30,7 @@ from kafsim.broker.metadata_loader import MetadataLoader
 from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
     CHECKPOINT_TIMER,
+    CLEANER_TIMER,
     HIGH_WATERMARK_TIMER,
     ISR_TIMER,
     RETENTION_TIMER,
@@ -170,6 +171,7 @@ class Broker:
             HIGH_WATERMARK_TIMER: self.replicas.on_high_watermark_timer,
             RETENTION_TIMER: self.replicas.on_retention_timer,
             CHECKPOINT_TIMER: self.replicas.on_checkpoint_timer,
+            CLEANER_TIMER: self.replicas.on_cleaner_timer,
             ("channel", "heartbeat"): self._heartbeats.on_timer,
             ("channel", "alter-partition"): self._isr_channel.on_timer,
             ("channel", "forwarding"): self._forwarding.on_timer,
@@ -226,6 +228,8 @@ class Broker:
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
         if key[0] == "raft":
             self.raft.on_flushed(now, key)
+        elif key[0] == "cleaned":
+            self.replicas.on_cleaned(now, str(key[1]), int(key[2]))
         elif key[0] == "rolled":
             for partition in self.replicas.by_key.values():
                 if partition.name == key[1]:

@@ -15,12 +15,14 @@ from kafsim.protocol.messages.fetch import LeaderIdAndEpoch
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition, millis
 from kafsim.protocol.uuid import Uuid
+from kafsim.storage.log_cleaner import LogCleaner
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.log_directory import LogDirectory
 from kafsim.storage.retention import delete_old_segments
 from kafsim.storage.topic_config import log_config
 
 ISR_TIMER, HIGH_WATERMARK_TIMER, RETENTION_TIMER, CHECKPOINT_TIMER = "isr", "high-watermark", "retention", "checkpoint"
+CLEANER_TIMER = "cleaner"
 
 
 class Fetches:
@@ -60,6 +62,7 @@ class ReplicaManager:
         self._settings = settings
         self._metadata = metadata
         self._logs = logs
+        self.cleaner = LogCleaner(given.files, given.outbox, logs, settings)
         self._isr_changes = isr_changes
         self._owners = owners
         self._configs: dict[str, LogConfig] = {}
@@ -76,6 +79,7 @@ class ReplicaManager:
         self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.initial.task.delay.ms"))
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
+        self.outbox.set_timer(CLEANER_TIMER, self._after(now, "log.cleaner.backoff.ms"))
 
     def _after(self, now: Micros, setting: str) -> Micros:
         return Micros(now + millis(self._settings[setting]))
@@ -150,6 +154,7 @@ class ReplicaManager:
         self._stop_fetching(now, partition)
         partition.close()
         self.fetches.mark(partition, followers=True, consumers=True)
+        self.cleaner.forget(partition.tp)
         self._logs.delete(partition.tp)
         self._moved.pop(partition.tp, None)
         self.outbox.happened(ReplicaDeleted(log=partition.name))
@@ -178,6 +183,7 @@ class ReplicaManager:
         if partition is None:
             tp = TopicPartition(self._metadata.topic_names[key[0]], key[1])
             log = self._logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now))
+            self.cleaner.note(tp, log)
             partition = self.by_key[key] = Partition(tp, key[0], log, self)
         return partition
 
@@ -209,6 +215,7 @@ class ReplicaManager:
         self._configs.clear()
         for partition in self.by_key.values():
             partition.log.config = self.config(partition.tp.topic)
+            self.cleaner.note(partition.tp, partition.log)
 
     # ------------------------------------------------------------------ what partitions tell
 
@@ -265,6 +272,15 @@ class ReplicaManager:
         for partition in self.by_key.values():
             if partition.log.producers.entries:
                 partition.log.producers.expire(wall, partition.log.config.producer_id_expiration_ms)
-            if len(partition.log.segments) > 1 or partition.log.segments[0].size:
+            compacts = partition.log.config.compacts
+            if not compacts and (len(partition.log.segments) > 1 or partition.log.segments[0].size):
                 delete_old_segments(partition.log, wall)
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.retention.check.interval.ms"))
+
+    def on_cleaner_timer(self, now: Micros) -> None:
+        """Compaction, and the retention of compacted logs."""
+        self.cleaner.run(self._given.wall_ms(now))
+        self.outbox.set_timer(CLEANER_TIMER, self._after(now, "log.cleaner.backoff.ms"))
+
+    def on_cleaned(self, now: Micros, directory: str, base_offset: int) -> None:
+        self.cleaner.on_flushed(directory, base_offset, self._given.wall_ms(now))

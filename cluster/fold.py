@@ -59,8 +59,9 @@ def _replica(node: str, partition: Partition, ghost: GhostPartition) -> Iterator
         GhostBatch(p.base_offset, p.last_offset, p.leader_epoch, p.crc)
         for segment in log.segments
         for p in segment.batches
+        if p.last_offset >= ghost.compacted
     ]
-    kept = [batch for batch in known.batches if batch.base >= log.segments[0].base_offset]
+    kept = [b for b in known.batches if b.base >= log.segments[0].base_offset and b.last >= ghost.compacted]
     if batches != kept:
         yield f"{node} {partition.name}: the log has {len(batches)} batches, the facts say {len(kept)}"
     leads = ghost.leading.get(node) == partition.leader_epoch

@@ -42,6 +42,8 @@ class GhostLog:
     high_watermark: int = 0
     agreed: int = 0
     """Below this offset it was compared with what is committed."""
+    compacted: int = 0
+    """Below it some replica has been compacted, so that batches may differ from replica to replica."""
     sequences: dict[tuple[int, int], list[tuple[int, int]]] = attrs.field(factory=dict)
     """(producer id, epoch) to the (offset, last sequence) of its batches."""
 
@@ -66,8 +68,8 @@ class GhostLog:
         return self.batches[index:]
 
     def holds(self, batch: GhostBatch) -> bool:
-        """Is exactly this batch in it, or already below its start?"""
-        if batch.last < self.start:
+        """Is exactly this batch in it, or already below its start, or where it may have been compacted?"""
+        if batch.last < max(self.start, self.compacted):
             return True
         index = bisect_left(self.batches, batch.base, key=lambda known: known.base)
         return index < len(self.batches) and self.batches[index] == batch
@@ -94,11 +96,15 @@ class GhostPartition:
     """The ISR as each leader has it."""
     proposed: dict[str, tuple[tuple[int, ...], int]] = attrs.field(factory=dict)
     """All that each leader asked for at one partition epoch."""
+    compacted: int = 0
     unclean: bool = False
     """A leader was elected from outside: records may be gone by choice."""
 
     def log(self, node: str) -> GhostLog:
-        return self.logs.setdefault(node, GhostLog())
+        log = self.logs.get(node)
+        if log is None:
+            log = self.logs[node] = GhostLog(compacted=self.compacted)
+        return log
 
     @property
     def current_leader(self) -> str | None:
@@ -184,6 +190,13 @@ class Ghosts:
         log = self.of(fact.log).log(node)
         log.start = fact.to
         log.agreed = max(log.agreed, fact.to)
+
+    def _compacted(self, _: str, fact: lf.LogCompacted) -> None:
+        partition = self.of(fact.log)
+        partition.compacted = max(partition.compacted, fact.to)
+        for log in partition.logs.values():
+            log.compacted = partition.compacted
+            log.agreed = max(log.agreed, partition.compacted)
 
     def _high_watermark(self, node: str, fact: bf.HighWatermarkMoved) -> None:
         partition = self.of(fact.log)
@@ -321,6 +334,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     lf.LogTruncated: Ghosts._truncated,
     lf.LogReplaced: Ghosts._replaced,
     lf.LogStartAdvanced: Ghosts._start_advanced,
+    lf.LogCompacted: Ghosts._compacted,
     bf.HighWatermarkMoved: Ghosts._high_watermark,
     bf.RecordsAcknowledged: Ghosts._acknowledged,
     bf.BecameLeader: Ghosts._became_leader,

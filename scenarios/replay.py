@@ -20,7 +20,7 @@ from kafsim.scenarios.looks import Looks
 
 _PLAIN = {"enable.idempotence": False, "retries": 0, "linger.ms": 0, "request.timeout.ms": 5_000}
 _ONCE = {**_PLAIN, "delivery.timeout.ms": 6_000, "reconnect.backoff.max.ms": 500}
-_RAW = {"PRODUCE": 3, "LIST_OFFSETS": 1, "OFFSET_FOR_LEADER_EPOCH": 2, "FETCH": 4}
+_RAW = {"PRODUCE": 3, "DELETE_RECORDS": 0, "LIST_OFFSETS": 1, "OFFSET_FOR_LEADER_EPOCH": 2, "FETCH": 4}
 """The APIs that a step may speak by hand, from this version on."""
 
 
@@ -132,8 +132,6 @@ class Replay:
         return {}
 
     async def _create_topic(self, step: Step) -> Seen:
-        if "compact" in str(step.get("configs", {}).get("cleanup.policy", "")):
-            raise Unsupported("create_topic with cleanup.policy=compact")
         assignment = {int(index): brokers for index, brokers in step.get("assignment", {}).items()}
         await self.admin.create_topic(
             step["topic"],
@@ -186,9 +184,12 @@ class Replay:
         api, version = step["api"], step["version"]
         if api not in _RAW or version < _RAW[api]:
             raise Unsupported(f"raw {api} version {version}")
-        if api == "PRODUCE" and _is_transactional(step["body"]):
+        if api == "PRODUCE" and step["body"]["transactionalId"] is not None and _is_transactional(step["body"]):
             raise Unsupported("raw PRODUCE in a transaction")
-        seen = await self.admin.raw(step["node"], api, version, step["body"])
+        try:
+            seen = await self.admin.raw(step["node"], api, version, step["body"])
+        except KafkaError as error:
+            return {"error": "SocketTimeoutException" if error.name == "REQUEST_TIMED_OUT" else error.name}
         if api == "FETCH":
             _leave_records_out(seen)
         return seen

@@ -13,6 +13,7 @@ from kafsim.protocol.types import TopicPartition
 RECOVERY_POINT = "recovery-point-offset-checkpoint"
 HIGH_WATERMARK = "replication-offset-checkpoint"
 LOG_START = "log-start-offset-checkpoint"
+CLEANER = "cleaner-offset-checkpoint"
 
 
 class CheckpointError(ValueError):

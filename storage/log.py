@@ -23,7 +23,7 @@ from kafsim.storage import validator
 from kafsim.storage.leader_epoch_cache import LeaderEpochCache
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.producer_state import BatchMetadata, ProducerState, Refused
-from kafsim.storage.segment import SNAPSHOT, Segment, file_name
+from kafsim.storage.segment import SNAPSHOT, SWAP, Segment, file_name
 
 
 class Appended(NamedTuple):
@@ -35,6 +35,8 @@ class Appended(NamedTuple):
     message: str | None = None
     duplicate: bool = False
     log_append_time_ms: int = -1
+    malformed: bool = False
+    """It was no batch that a request may carry, and the log has not been asked."""
 
 
 class Read(NamedTuple):
@@ -67,6 +69,10 @@ class Log:
         self.high_watermark = 0
         self.is_quiet = False
         """The metadata log: what it says is stated by whoever replays it."""
+        self.cleaning: object | None = None
+        """The pass that compacts this log now; whoever takes it away gives the pass up."""
+        self.on_truncated: Callable[[int], None] = lambda _: None
+        """Told the base of the active segment when the log was cut below it."""
         self.recovery_point = 0
         """All below it is durable."""
         self.moved: dict[str, Log] = {}
@@ -91,7 +97,7 @@ class Log:
         """One batch of a client, at the end of the log and in this leader epoch."""
         batch = validator.only_batch(data)
         if isinstance(batch, Refused):
-            return self._refuse(batch)
+            return self._refuse(batch)._replace(malformed=True)
         head = batches.header(batch)
         refused = validator.check(batch, head, self.config, now_ms)
         if refused is not None:
@@ -201,7 +207,8 @@ class Log:
         first = segment.first_timestamp
         by_records = first is not None and first >= 0
         waited = head.max_timestamp - (first or 0) if by_records else now_ms - segment.created_ms
-        return waited > self.config.segment_ms
+        longest = self.config.segment_ms
+        return waited > (min(longest, self.config.max_compaction_lag_ms) if self.config.compacts else longest)
 
     def roll(self, base_offset: int, now_ms: int) -> None:
         """Close the active segment and begin a new one; the old one is flushed, as Kafka does."""
@@ -300,9 +307,12 @@ class Log:
         if self.segments[0].base_offset > offset:
             self.replace_all(offset, now_ms)
             return True
-        was = self.log_end_offset
+        was, below = self.log_end_offset, offset < self.active.base_offset
         while self.active.base_offset > offset:
             self.segments.pop().delete()
+        if below:
+            self.cleaning = None
+            self.on_truncated(self.active.base_offset)
         self.active.truncate(offset)
         self.log_end_offset = offset
         self.recovery_point = min(self.recovery_point, offset)
@@ -317,6 +327,7 @@ class Log:
     def replace_all(self, offset: int, now_ms: int) -> None:
         """An empty log that begins at this offset (Kafka: ``truncateFullyAndStartAt``)."""
         was = self.log_end_offset
+        self.cleaning = None
         for segment in self.segments:
             segment.delete()
         self._delete_snapshots(lambda _: True)
@@ -327,6 +338,16 @@ class Log:
         self.producers.clear(offset)
         self.producers.last_snapshot_offset = -1
         self.outbox.happened(facts.LogReplaced(log=self.directory, at=offset, was=was))
+
+    def replace_segments(self, old: list[Segment], new: Segment) -> None:
+        """A compacted segment takes the place of those it was made of (Kafka: ``LocalLog.replaceSegments``)."""
+        new.rename(SWAP)
+        first = self.segments.index(old[0])
+        self.segments[first : first + len(old)] = [new]
+        for segment in old:
+            segment.delete(keep_snapshot=segment.base_offset == new.base_offset)
+        new.rename("")
+        self.note_moved()
 
     # ---------------------------------------------------------------------- producer state
 

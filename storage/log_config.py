@@ -26,7 +26,15 @@ class LogConfig:
     message_timestamp_before_max_ms: int = FOREVER
     message_timestamp_after_max_ms: int = HOUR_MS
     compression_type: str = "producer"
+    min_cleanable_dirty_ratio: float = 0.5
+    delete_retention_ms: int = 24 * HOUR_MS
+    min_compaction_lag_ms: int = 0
+    max_compaction_lag_ms: int = FOREVER
     producer_id_expiration_ms: int = 24 * HOUR_MS
+
+    @property
+    def compacts(self) -> bool:
+        return "compact" in self.cleanup_policy
 
     @property
     def deletes(self) -> bool:

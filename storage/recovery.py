@@ -9,10 +9,11 @@ from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import log as facts
 from kafsim.protocol.facts.fact import STATE, because
 from kafsim.protocol.files import Directory
+from kafsim.protocol.records import batch as batches
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.storage.log import Log
 from kafsim.storage.log_config import LogConfig
-from kafsim.storage.segment import LOG, Segment
+from kafsim.storage.segment import CLEANED, LOG, SWAP, Segment
 
 
 def load(
@@ -36,6 +37,7 @@ def load(
     log = Log(directory, files, outbox, config, safeguards)
     log.is_quiet = is_quiet
     log.epochs.load()
+    _finish_swaps(log)
     _open_segments(log, now_ms)
     if not clean and safeguards.recover_after_unclean_shutdown:
         _recover(log, recovery_point)
@@ -47,6 +49,40 @@ def load(
     log.set_high_watermark(high_watermark)
     _state_what_was_found(log, clean=clean)
     return log
+
+
+def _finish_swaps(log: Log) -> None:
+    """What a compaction had under way: undone when its files were not complete, otherwise brought to its end."""
+    files, prefix = log.files, f"{log.directory}/"
+    cleaned = [name for name in files.names(prefix) if name.endswith(CLEANED)]
+    least = min((_base(name) for name in cleaned), default=None)
+    for name in cleaned:
+        files.delete(name)
+    swaps = [name for name in files.names(prefix) if name.endswith(SWAP)]
+    for name in [name for name in swaps if least is not None and _base(name) >= least]:
+        files.delete(name)
+        swaps.remove(name)
+    for name in swaps:
+        if name.endswith(LOG + SWAP):
+            _clear_for(log, name)
+    for name in swaps:
+        files.rename(name, name.removesuffix(SWAP))
+
+
+def _clear_for(log: Log, swap: str) -> None:
+    """The old files that a swapped segment replaces."""
+    file = log.files.get(swap)
+    data = b"" if file is None else file.read()
+    ends = [batches.header(data, span.position).next_offset for span in batches.spans_in_file(data)]
+    first, end = _base(swap), max(ends, default=0)
+    for name in list(log.files.names(f"{log.directory}/")):
+        stem = name.rpartition("/")[2].partition(".")[0]
+        if stem.isdigit() and first <= int(stem) < end and not name.endswith(SWAP):
+            log.files.delete(name)
+
+
+def _base(name: str) -> int:
+    return int(name.rpartition("/")[2].partition(".")[0])
 
 
 def _open_segments(log: Log, now_ms: int) -> None:

@@ -16,6 +16,8 @@ from kafsim.protocol.records.batch import BatchHeader
 from kafsim.protocol.records.errors import RecordError
 
 LOG, INDEX, TIME_INDEX, SNAPSHOT = ".log", ".index", ".timeindex", ".snapshot"
+CLEANED, SWAP = ".cleaned", ".swap"
+"""At the end of a name: being written by the cleaner; complete, and about to take the place of others."""
 _INDEX_ENTRY = struct.Struct(">ii")
 _TIME_ENTRY = struct.Struct(">qi")
 
@@ -46,6 +48,7 @@ class Segment:
         "_index",
         "_interval",
         "_since_index",
+        "_suffix",
         "_time_index",
         "_timestamp_of_max",
         "base_offset",
@@ -55,8 +58,11 @@ class Segment:
         "max_timestamp",
     )
 
-    def __init__(self, files: Directory, directory: str, base_offset: int, interval: int, created_ms: int) -> None:
+    def __init__(
+        self, files: Directory, directory: str, base_offset: int, interval: int, created_ms: int, *, suffix: str = ""
+    ) -> None:
         self._files = files
+        self._suffix = suffix
         self._directory = directory
         self._interval = interval
         self.base_offset = base_offset
@@ -71,7 +77,14 @@ class Segment:
         self._since_index = 0
 
     def name(self, suffix: str) -> str:
-        return file_name(self._directory, self.base_offset, suffix)
+        return file_name(self._directory, self.base_offset, suffix) + self._suffix
+
+    def rename(self, suffix: str) -> None:
+        """To the names with this at their end."""
+        old = [self.name(kind) for kind in (LOG, INDEX, TIME_INDEX)]
+        self._suffix = suffix
+        for name, kind in zip(old, (LOG, INDEX, TIME_INDEX), strict=True):
+            self._files.rename(name, self.name(kind))
 
     @property
     def size(self) -> int:
@@ -192,9 +205,9 @@ class Segment:
         for placed in kept:
             self._note(placed, write_index=True)
 
-    def delete(self) -> None:
+    def delete(self, *, keep_snapshot: bool = False) -> None:
         """The files are gone; the snapshot at the base offset goes with them."""
-        for suffix in (LOG, INDEX, TIME_INDEX, SNAPSHOT):
+        for suffix in (LOG, INDEX, TIME_INDEX) if keep_snapshot or self._suffix else (LOG, INDEX, TIME_INDEX, SNAPSHOT):
             name = self.name(suffix)
             if self._files.get(name) is not None:
                 self._files.delete(name)

@@ -30,5 +30,9 @@ def log_config(topic: Mapping[str, str], cluster: Mapping[str, str], broker: Map
         message_timestamp_before_max_ms=value("message.timestamp.before.max.ms"),
         message_timestamp_after_max_ms=value("message.timestamp.after.max.ms"),
         compression_type=value("compression.type"),
+        min_cleanable_dirty_ratio=value("min.cleanable.dirty.ratio"),
+        delete_retention_ms=value("delete.retention.ms"),
+        min_compaction_lag_ms=value("min.compaction.lag.ms"),
+        max_compaction_lag_ms=value("max.compaction.lag.ms"),
         producer_id_expiration_ms=broker["producer.id.expiration.ms"],
     )

@@ -1,6 +1,6 @@
 """What a leader checks of a batch before it appends it (Kafka: ``LogValidator``, ``analyzeAndValidateRecords``).
 
-Everything is read from the header: a broker never decodes records, so records that do not fit their header pass here
+Everything is read from the header, but the keys for a compacted topic: records that do not fit their header pass here
 and are refused by whoever reads them.
 """
 
@@ -10,9 +10,11 @@ from kafsim.protocol import errors
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.records.batch import LOG_APPEND_TIME, NO_TIMESTAMP, BatchHeader
 from kafsim.protocol.records.errors import CorruptRecord, RecordError
+from kafsim.protocol.records.record import decode_batch
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.producer_state import Refused
 
+RECORDS_REJECTED = "One or more records have been rejected"
 TIMESTAMPS_REJECTED = "One or more records have been rejected due to invalid timestamp"
 
 
@@ -47,7 +49,18 @@ def check(data: bytes, head: BatchHeader, config: LogConfig, now_ms: int) -> Ref
         batches.ensure_valid(data, 0, len(data))
     except CorruptRecord as error:
         return Refused(errors.CORRUPT_MESSAGE, str(error))
-    return _check_header(head) or _check_timestamps(head, config, now_ms)
+    return _check_header(head) or _check_keys(data, config) or _check_timestamps(head, config, now_ms)
+
+
+def _check_keys(data: bytes, config: LogConfig) -> Refused | None:
+    """A compacted topic needs a key in each record; for that alone the records are decoded."""
+    if not config.compacts:
+        return None
+    try:
+        missing = any(record.key is None for record in decode_batch(data))
+    except RecordError as error:
+        return Refused(errors.INVALID_RECORD, str(error))
+    return Refused(errors.INVALID_RECORD, RECORDS_REJECTED) if missing else None
 
 
 def _check_header(head: BatchHeader) -> Refused | None:

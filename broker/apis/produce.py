@@ -28,6 +28,7 @@ from kafsim.protocol.messages.produce import (
     ProduceResponse,
     TopicProduceResponse,
 )
+from kafsim.protocol.records import batch as batches
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import ConnectionId, EventNumber, Header, Micros, TopicPartition, millis
 from kafsim.storage.log import Appended
@@ -62,6 +63,8 @@ class PendingProduce:
     answers: dict[TopicPartition, PartitionProduceResponse]
     waiting: dict[TopicPartition, tuple[Partition, Appended, int]]
     event: EventNumber
+    may_be_transactional: bool = False
+    """The request names a transactional id."""
     done: bool = False
 
 
@@ -73,7 +76,10 @@ class ProduceApi:
         self._waits: Deadlines[PendingProduce] = Deadlines(given.outbox, TIMER)
 
     def handle(self, now: Micros, connection: ConnectionId, header: Header, request: ProduceRequest) -> None:
+        if any(data.records is None for topic in request.topic_data for data in topic.partition_data):
+            return  # Kafka's handler fails on it, and nobody ever answers
         pending = PendingProduce(connection, header, request.acks, request.timeout_ms, {}, {}, self._outbox.event)
+        pending.may_be_transactional = request.transactional_id is not None
         for topic in request.topic_data:
             for data in topic.partition_data:
                 self._append(now, pending, TopicPartition(topic.name, data.index), data)
@@ -88,6 +94,9 @@ class ProduceApi:
             self._answer(pending)
 
     def _append(self, now: Micros, pending: PendingProduce, tp: TopicPartition, data: PartitionProduceData) -> None:
+        if is_transactional(data.records or b"") and not pending.may_be_transactional:
+            pending.answers[tp] = self._error(tp, errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, malformed=True)
+            return
         if pending.acks not in (-1, 0, 1):
             pending.answers[tp] = self._error(tp, errors.INVALID_REQUIRED_ACKS)
             return
@@ -98,16 +107,18 @@ class ProduceApi:
         wall = self._given.wall_ms(now)
         appended = partition.append_as_leader(now, data.records or b"", pending.acks, wall)
         if appended.error:
-            pending.answers[tp] = self._error(tp, appended.error, appended.message)
+            pending.answers[tp] = self._error(tp, appended.error, appended.message, malformed=appended.malformed)
         else:
             pending.waiting[tp] = (partition, appended, partition.leader_epoch)
 
-    def _error(self, tp: TopicPartition, error: int, message: str | None = None) -> PartitionProduceResponse:
+    def _error(
+        self, tp: TopicPartition, error: int, message: str | None = None, *, malformed: bool = False
+    ) -> PartitionProduceResponse:
         return PartitionProduceResponse(
             index=tp.partition,
             error_code=error,
             base_offset=-1,
-            log_start_offset=self._log_start(tp, error),
+            log_start_offset=-1 if malformed else self._log_start(tp, error),
             error_message=message,
             current_leader=self._leader_hint(tp, error),
         )
@@ -188,3 +199,8 @@ class ProduceApi:
             TopicProduceResponse(name=topic, partition_responses=tuple(answers)) for topic, answers in topics.items()
         )
         self._outbox.reply(pending.connection, pending.header, ProduceResponse(responses=responses))
+
+
+def is_transactional(records: bytes) -> bool:
+    """By the low byte of the attributes of the first batch."""
+    return len(records) >= batches.OVERHEAD and bool(records[22] & batches.TRANSACTIONAL)

@@ -10,6 +10,11 @@ DUPLICATE = rule(
 )
 REFUSED = rule("log.refused", "{message}")
 TORN = rule("log.torn", "{cut_bytes} bytes at the end of segment {segment} are no whole batch with the right CRC")
+DIRTY = rule(
+    "compaction.dirty",
+    "the dirty part, from offset {first} on, is {ratio} of the log below the active segment; "
+    "min.cleanable.dirty.ratio={least}",
+)
 RETENTION_TIME = rule(
     "log.retention-time", "the newest record of the segment is {age_ms} ms old, retention.ms={retention_ms}"
 )
@@ -113,3 +118,14 @@ class LeaderEpochStarted:
     log: str
     epoch: int
     start_offset: int
+
+
+@fact(STATE)
+class LogCompacted:
+    """Below ``to`` only the last record of each key is left; ``before`` and ``after`` are the bytes of the log."""
+
+    log: str
+    to: int
+    before: int
+    after: int
+    because: Because

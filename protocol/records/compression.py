@@ -14,6 +14,8 @@ NONE, GZIP, SNAPPY, LZ4, ZSTD = range(5)
 NAMES = ("none", "gzip", "snappy", "lz4", "zstd")
 """By the id in the lowest three bits of a batch's attributes."""
 
+MASK = 0x07
+"""Of a batch's attributes."""
 _XERIAL = b"\x82SNAPPY\x00"
 _XERIAL_BLOCK = 32_768
 
