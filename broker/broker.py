@@ -22,6 +22,7 @@ from kafsim.broker.apis.list_offsets import ListOffsetsApi
 from kafsim.broker.apis.metadata import MetadataApi
 from kafsim.broker.apis.offset_for_leader_epoch import OffsetForLeaderEpochApi
 from kafsim.broker.apis.produce import ProduceApi
+from kafsim.broker.config_admin import AlterConfigsApi
 from kafsim.broker.controller_channel import ControllerChannel
 from kafsim.broker.fetch_session import FetchSessionCache
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
@@ -151,7 +152,9 @@ class Broker:
             DeleteTopicsRequest: self._forward,
             CreatePartitionsRequest: self._forward,
             ElectLeadersRequest: self._forward,
-            IncrementalAlterConfigsRequest: self._forward,
+            IncrementalAlterConfigsRequest: AlterConfigsApi(
+                self.outbox, self.metadata.state, self.given.address.id, self._forwarding.send
+            ).handle,
             DescribeQuorumRequest: self._forward,
             AlterPartitionReassignmentsRequest: self._forward,
             ListPartitionReassignmentsRequest: self._forward,

@@ -204,7 +204,8 @@ class ReplicaManager:
     def config(self, topic: str) -> LogConfig:
         config = self._configs.get(topic)
         if config is None:
-            own, cluster = self._metadata.config(TOPIC, topic), self._metadata.config(BROKER, "")
+            own = self._metadata.config(TOPIC, topic)
+            cluster = {**self._metadata.config(BROKER, ""), **self._metadata.config(BROKER, str(self.id))}
             config = self._configs[topic] = log_config(own, cluster, self._settings)
         return config
 

@@ -165,12 +165,14 @@ class AdminHandle(Handle):
         set: Mapping[str, object] | None = None,  # noqa: A002  # Kafka's word for it
         delete: Iterable[str] = (),
     ) -> None:
-        """``type_``: topic, or broker with the name "" for the cluster-wide default."""
+        """``type_``: topic, or broker, which is asked itself; its name "" is the cluster-wide default."""
         changes = [AlterableConfig(name=n, config_operation=0, value=to_text(v)) for n, v in (set or {}).items()]
         changes += [AlterableConfig(name=n, config_operation=1, value=None) for n in delete]
         resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
         request = IncrementalAlterConfigsRequest(resources=(resource,))
-        response = await self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"alter {type_} {name}").wait()
+        to = int(name) if type_ == "broker" and name else None
+        ask = calls.Ask(INCREMENTAL_ALTER_CONFIGS, request, to_broker=to)
+        response = await self._ask(ask, f"alter {type_} {name}").wait()
         raise_for(response.responses[0].error_code, response.responses[0].error_message)
 
     async def describe_configs(self, type_: str, name: str) -> dict[str, DescribeConfigsResourceResult]:

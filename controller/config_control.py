@@ -50,8 +50,6 @@ class ConfigControl:
         type_, name = resource.resource_type, resource.resource_name
         if type_ == TOPIC and not name:
             return [], errors.INVALID_REQUEST, "Default topic resources are not allowed."
-        if type_ == TOPIC and name not in self.state.topic_ids:
-            return [], errors.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist."
         if type_ not in (TOPIC, BROKER):
             return [], errors.INVALID_REQUEST, f"Unexpected resource type {type_}."
         now = self.state.config(type_, name)
@@ -64,7 +62,13 @@ class ConfigControl:
             self._check_elr(type_, name, now, after)
         except ConfigError as error:
             return [], errors.INVALID_CONFIG, str(error)
+        if type_ == TOPIC and name not in self.state.topic_ids:
+            return [], errors.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist."
+        if type_ == BROKER and name and int(name) not in self.state.brokers:
+            return [], errors.BROKER_ID_NOT_REGISTERED, f"No node with id {name} found."
         changed = [key for key in {**now, **after} if now.get(key) != after.get(key)]
+        if type_ == BROKER:
+            changed = [config.name for config in resource.configs]  # Kafka writes them though nothing differs
         return (
             [ConfigRecord(resource_type=type_, resource_name=name, name=key, value=after.get(key)) for key in changed],
             errors.NONE,

@@ -106,7 +106,7 @@ class Controller:
         self.features = {**FEATURES, **features}
         self.state = MetadataState()
         self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
-        self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards)
+        self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards, given.address.id)
         self.topics = TopicControl(self.state, self.heartbeats, settings, given.entropy)
         self.configs = ConfigControl(self.state)
         self.reassignments = ReassignmentControl(self.state, self.replication, self.topics)

@@ -45,8 +45,11 @@ PREFERRED_ELECTION, UNCLEAN_ELECTION = 0, 1
 class ReplicationControl:
     """``settings`` are the controller's static broker settings."""
 
-    def __init__(self, state: MetadataState, settings: dict[str, Any], outbox: Outbox, safeguards: Safeguards) -> None:
+    def __init__(
+        self, state: MetadataState, settings: dict[str, Any], outbox: Outbox, safeguards: Safeguards, node_id: int
+    ) -> None:
         self.state = state
+        self.node_id = node_id
         self.settings = settings
         self.outbox = outbox
         self.safeguards = safeguards
@@ -55,7 +58,8 @@ class ReplicationControl:
 
     def topic_setting(self, topic_id: Uuid, name: str) -> Any:
         topic = self.state.topic_names[topic_id]
-        return topic_value(name, self.state.config(TOPIC, topic), self.state.config(BROKER, ""), self.settings)
+        dynamic = {**self.state.config(BROKER, ""), **self.state.config(BROKER, str(self.node_id))}
+        return topic_value(name, self.state.config(TOPIC, topic), dynamic, self.settings)
 
     def min_isr(self, topic_id: Uuid) -> int:
         """min.insync.replicas as far as the number of replicas lets it count."""

@@ -94,7 +94,8 @@ class DescribeConfigsApi:
         if topic not in self._state.topic_ids:
             return Refusal(errors.UNKNOWN_TOPIC_OR_PARTITION, None)
         own = self._state.config(TOPIC_RESOURCE, topic)
-        cluster = self._state.config(BROKER_RESOURCE, "")
+        mine = self._state.config(BROKER_RESOURCE, str(self._id))
+        cluster = {**self._state.config(BROKER_RESOURCE, ""), **mine}
         found = []
         for name, setting in sorted(TOPIC.by_name.items()):
             if name.startswith("internal."):

@@ -11,6 +11,7 @@ HISTORIES = Path(__file__).parents[1] / "data" / "histories"
 AGREE = [
     "active_controller_killed",
     "active_controller_terminated",
+    "alter_configs_errors",
     "auto_create_off",
     "auto_create_on",
     "auto_rebalance",
