@@ -37,10 +37,21 @@ class Assigned:
 
     tp: TopicPartition
     position: int | None = None
+    after: int | None = None
+    """Where what was fetched ends: behind its last record the log may have a gap (Kafka: ``CompletedFetch``)."""
     reset_to: int | None = None
     asking: bool = False
     not_before: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     buffered: deque[calls.ConsumerRecord] = attrs.field(factory=deque)
+
+    def pass_gap(self) -> None:
+        """All that was fetched is polled: go on behind it."""
+        if not self.buffered and self.after is not None and self.position is not None:
+            self.position, self.after = max(self.position, self.after), None
+
+    def forget_fetched(self) -> None:
+        self.buffered.clear()
+        self.after = None
 
 
 @attrs.define
@@ -114,7 +125,7 @@ class Consumer(Client):
 
     def _seek(self, tp: TopicPartition, offset: int | str) -> None:
         state = self._assigned[tp]
-        state.buffered.clear()
+        state.forget_fetched()
         if isinstance(offset, str):
             state.position, state.reset_to = None, EARLIEST if offset == "earliest" else LATEST
         else:
@@ -274,6 +285,7 @@ class Consumer(Client):
             if self.settings["check.crcs"]:
                 batches.ensure_valid(data, span.position, span.size)
             head = batches.header(data, span.position)
+            state.after = head.next_offset
             if head.is_control:
                 continue
             for record in decode_batch(data, span.position):
@@ -289,6 +301,7 @@ class Consumer(Client):
                             head.leader_epoch,
                         )
                     )
+        state.pass_gap()
 
     def _on_error(self, now: Micros, state: Assigned, answer: PartitionData) -> None:
         if answer.error_code == errors.OFFSET_OUT_OF_RANGE:
@@ -338,6 +351,7 @@ class Consumer(Client):
             while state.buffered and len(records) < most:
                 record = state.buffered.popleft()
                 state.position = record.offset + 1
+                state.pass_gap()
                 records.append(record)
         if self.outbox.heard >= STATE:
             for record in records:

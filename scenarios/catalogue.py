@@ -13,6 +13,21 @@ NAMES = (
     "idempotence-off",
     "min-isr-refused",
     "zombie-leader",
+    "rolling-restart",
+    "preferred-leader",
+    "slow-follower",
+    "slow-leader",
+    "wiped-disk",
+    "reassignment",
+    "last-replica-elr",
+    "last-replica-no-elr",
+    "unclean-election",
+    "power-failure-all",
+    "power-failure-written-back",
+    "controller-killed",
+    "quorum-lost",
+    "retention-overtakes",
+    "compaction",
 )
 
 

@@ -1,8 +1,8 @@
 """What the clients saw, from the facts they stated, and the judgement of it: lost, duplicated, reordered.
 
 This is the second oracle: it knows nothing of replicas. A record is lost when its send was acknowledged and the final
-read has another record at its offset, or none. With acks=0 nothing is acknowledged: such records are only counted when
-they are missing. A value is duplicated when the log holds it more often than it was sent.
+read has another record at its offset, or none, unless compaction left it out. With acks=0 nothing is acknowledged: such
+records are only counted when they are missing. A value is duplicated when the log holds it more often than it was sent.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import attrs
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.facts.log import LogCompacted
 from kafsim.protocol.types import TopicPartition
 
 Content = tuple[bytes | None, bytes | None]
@@ -70,6 +71,8 @@ class History:
         self.sends: dict[tuple[str, int], Sent] = {}
         self.final: dict[TopicPartition, dict[int, Content]] = {}
         """What a reader of everything found; filled by :meth:`read_from_now_on` and the reads after it."""
+        self.compacted: dict[TopicPartition, int] = {}
+        """Below which offset a replica may have left out what a later record of the same key replaces."""
         self.epoch_bumps = 0
         self._final_reader: str | None = None
         self._handlers = {
@@ -78,6 +81,7 @@ class History:
             facts.SendFailed: self._failed,
             facts.RecordRead: self._read,
             facts.ProducerEpochBumped: self._bumped,
+            LogCompacted: self._compacted,
         }
 
     def on_fact(self, stated: Stated) -> None:
@@ -89,6 +93,10 @@ class History:
         """This consumer reads everything from the start: its reads are what is there at the end."""
         self._final_reader = consumer
         self.final.clear()
+
+    def _compacted(self, _: str, __: int, fact: LogCompacted) -> None:
+        tp = TopicPartition.parse(fact.log)
+        self.compacted[tp] = max(self.compacted.get(tp, 0), fact.to)
 
     def _bumped(self, _: str, __: int, ___: facts.ProducerEpochBumped) -> None:
         self.epoch_bumps += 1
@@ -115,7 +123,7 @@ class History:
         answered = [sent for sent in self.sends.values() if sent.is_acknowledged]
         acked = [sent for sent in answered if sent.offset >= 0]
         unacknowledged = [sent for sent in answered if sent.offset < 0]
-        lost = [sent for sent in acked if self._is_lost(sent)]
+        lost = [sent for sent in acked if self._is_lost(sent) and not self._is_replaced(sent, acked)]
         duplicated = self._duplicated()
         reordered = self._reordered()
         examples = [_tell("lost", sent) for sent in lost[:3]]
@@ -143,6 +151,15 @@ class History:
     def _is_lost(self, sent: Sent) -> bool:
         found = self.final.get(TopicPartition(sent.topic, sent.partition), {})
         return found.get(sent.offset) != sent.content
+
+    def _is_replaced(self, sent: Sent, acked: list[Sent]) -> bool:
+        """Compaction may have left it out: a tombstone, or a later record of its key is there."""
+        tp = TopicPartition(sent.topic, sent.partition)
+        key, value = sent.content
+        if key is None or sent.offset >= self.compacted.get(tp, 0):
+            return False
+        later = [o for o in acked if (o.topic, o.partition, o.content[0]) == (tp.topic, tp.partition, key)]
+        return value is None or any(other.offset > sent.offset for other in later)
 
     def _missing(self, sends: list[Sent]) -> int:
         there = Counter((tp.topic, content) for tp, records in self.final.items() for content in records.values())

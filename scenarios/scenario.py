@@ -31,12 +31,19 @@ class Given:
     operations: tuple[Operation, ...] = ()
 
 
+def is_expected(verdict: str, expected: str) -> bool:
+    return verdict == expected or (expected == "violated" and verdict.startswith("violated "))
+
+
 Play = Callable[[Cluster, Given], Awaitable[None]]
 
 
 @attrs.frozen(kw_only=True)
 class Scenario:
-    """``expected``: the verdict when nothing is changed; ``records``: how many it sends of its own."""
+    """``expected``: the verdict when nothing is changed, ``violated`` for that of any invariant.
+
+    ``records``: how many it sends of its own.
+    """
 
     name: str
     summary: str
@@ -92,6 +99,12 @@ async def answers(sent: list[Pending]) -> None:
     """Wait until every send is answered, well or badly."""
     for pending in sent:
         await outcome(pending)
+
+
+async def has_ended(cluster: Cluster, node: int) -> None:
+    """Wait until a node that was asked to stop has ended."""
+    stopping = cluster.select(node)
+    await cluster.until(lambda: stopping.port is None, within=60, what=f"node {node} to end")
 
 
 def halves(given: Given) -> tuple[tuple[Record, ...], tuple[Record, ...]]:

@@ -185,7 +185,7 @@ async def settle(cluster: Cluster, history: History | None = None) -> None:
     while not is_recovered(cluster):
         heal_all(cluster)  # again when a broker that was asked to stop has ended meanwhile
         await cluster.until(
-            lambda: is_recovered(cluster) or any(node.port is None for node in cluster.brokers.values()),
+            lambda: is_recovered(cluster) or any(node.port is None for node in cluster.nodes),
             within=RECOVERY_SECONDS,
             what="all replicas to be in sync",
         )
@@ -246,11 +246,13 @@ async def read_all(cluster: Cluster, reader: Any) -> None:
     ends = await reader.end_offsets(partitions)
     await reader.assign(partitions)
     await reader.seek_to_beginning(*partitions)
-    starts = await reader.beginning_offsets(partitions)
-    missing = {tp: ends[tp] - starts[tp] for tp in partitions}
-    while any(count > 0 for count in missing.values()):
-        for record in await reader.getmany(timeout_ms=30_000):
-            missing[TopicPartition(record.topic, record.partition)] -= 1
+    positions = await reader.beginning_offsets(partitions)
+    while any(positions[tp] < ends[tp] for tp in partitions):
+        for record in await reader.getmany(timeout_ms=500):
+            positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
+        for tp in partitions:
+            if positions[tp] < ends[tp]:  # behind the last record there may be a gap, where the log was compacted
+                positions[tp] = await reader.position(tp)
 
 
 async def outcome(pending: Awaitable[Any]) -> Any:

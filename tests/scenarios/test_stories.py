@@ -12,7 +12,7 @@ import pytest
 from kafsim import simulate
 from kafsim.cluster.cluster import Cluster
 from kafsim.scenarios import catalogue
-from kafsim.scenarios.scenario import Given
+from kafsim.scenarios.scenario import Given, is_expected
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 PROGRAM = """
@@ -21,9 +21,10 @@ from kafsim.scenarios.scenario import Given
 from kafsim.scenarios.simulation import Options, run_story
 for name in catalogue.NAMES:
     scenario = catalogue.scenario(name)
-    for seed in range(10):
+    for seed in range(3):
         given = scenario.given(Given())
-        run = run_story(lambda cluster: scenario.play(cluster, given), Options(seed=seed, dispatch="direct"))
+        options = Options(seed=seed, shape=scenario.shape, dispatch="direct", wire="share")
+        run = run_story(lambda cluster: scenario.play(cluster, given), options)
         print(name, seed, run.fingerprint)
 """
 
@@ -34,16 +35,23 @@ def play(name: str, seed: int = 0, **options: str) -> Run:
     return run_story(lambda cluster: scenario.play(cluster, given), Options(seed=seed, shape=scenario.shape, **options))
 
 
-@pytest.mark.parametrize("seed", range(10))
+@pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("name", catalogue.NAMES)
-def test_verdict_and_repetition(name: str, seed: int) -> None:
+def test_verdict(name: str, seed: int) -> None:
+    run = play(name, seed, dispatch="direct", wire="share")
+    expected = catalogue.scenario(name).expected
+    assert is_expected(run.verdict, expected)
+    assert run.ok or expected == "violated"
+    assert not run.differences
+
+
+@pytest.mark.parametrize("name", catalogue.NAMES)
+def test_repetition(name: str) -> None:
     runs = [
-        play(name, seed, dispatch=dispatch, wire=wire)
+        play(name, dispatch=dispatch, wire=wire)
         for dispatch, wire in itertools.product(("channel", "direct"), ("codec", "share"))
     ]
-    assert {run.verdict for run in runs} == {catalogue.scenario(name).expected}
     assert len({run.fingerprint for run in runs}) == 1
-    assert all(run.ok and not run.differences for run in runs)
 
 
 def test_processes_with_other_hash_seeds_give_the_same_runs() -> None:
@@ -58,7 +66,7 @@ def test_processes_with_other_hash_seeds_give_the_same_runs() -> None:
         for seed in ("1", "2")
     ]
     assert outputs[0] == outputs[1]
-    assert len(outputs[0].splitlines()) == 10 * len(catalogue.NAMES)
+    assert len(outputs[0].splitlines()) == 3 * len(catalogue.NAMES)
 
 
 def test_a_refused_record_says_why() -> None:
