@@ -15,6 +15,7 @@ for _name, _examples in EXAMPLES.items():
 
 def pytest_addoption(parser):
     parser.addoption("--profile", choices=EXAMPLES, default="quick", help="how many examples property tests run")
+    parser.addoption("--update-docs", action="store_true", help="write what the examples of the pages print now")
 
 
 def pytest_configure(config):
