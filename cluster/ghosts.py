@@ -81,6 +81,8 @@ class GhostPartition:
 
     registered: cf.PartitionRegistered | None = None
     registered_before: cf.PartitionRegistered | None = None
+    min_isrs: list[tuple[int, int]] = attrs.field(factory=list)
+    """The values of min.insync.replicas, each with the end of the metadata by which it was committed."""
     logs: dict[str, GhostLog] = attrs.field(factory=dict)
     committed: list[GhostBatch] = attrs.field(factory=list)
     true_high_watermark: int = 0
@@ -105,6 +107,11 @@ class GhostPartition:
         if log is None:
             log = self.logs[node] = GhostLog(compacted=self.compacted)
         return log
+
+    def min_isr(self, known: int) -> int:
+        """The smallest value that whoever knows the metadata below an offset may go by."""
+        in_force = max((i for i, (end, _) in enumerate(self.min_isrs) if end <= known), default=0)
+        return min((value for _, value in self.min_isrs[in_force:]), default=1)
 
     @property
     def current_leader(self) -> str | None:
@@ -253,6 +260,8 @@ class Ghosts:
         if not self.is_outdated(node):
             partition = self.of(f"{fact.topic}-{fact.partition}")
             partition.registered_before, partition.registered = partition.registered, fact
+            if not partition.min_isrs or partition.min_isrs[-1][1] != fact.min_isr:
+                partition.min_isrs.append((self.metadata.true_high_watermark, fact.min_isr))
 
     def _topic_registered(self, node: str, fact: cf.TopicRegistered) -> None:
         if not self.is_outdated(node):

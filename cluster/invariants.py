@@ -79,15 +79,15 @@ def _missing(partition: GhostPartition, node: str, batches: list[GhostBatch]) ->
     return next((b for b in reversed(batches) if committed_in[b] <= epoch and not log.holds(b)), None)
 
 
-def acked_on_min_isr(ghosts: Ghosts, _: str, fact: bf.RecordsAcknowledged) -> Wrong:
-    """What acks=all is answered for is on at least min.insync.replicas disks."""
+def acked_on_min_isr(ghosts: Ghosts, node: str, fact: bf.RecordsAcknowledged) -> Wrong:
+    """What acks=all is answered for is on as many disks as the min.insync.replicas that the leader can know."""
     partition = ghosts.of(fact.log)
     if fact.acks != -1 or partition.registered is None or not partition.acknowledged:
         return
     batch = partition.acknowledged[-1]
     if batch.base == fact.base_offset:
         holders = [name for name, log in partition.logs.items() if log.holds(batch)]
-        if len(holders) < partition.registered.min_isr:
+        if len(holders) < partition.min_isr(ghosts.quorum.high_watermarks.get(node, 0)):
             yield f"{batch} of {fact.log} is acknowledged and only on {', '.join(holders)}"
 
 

@@ -18,6 +18,7 @@ from kafsim.protocol.safeguards import ALL_ON, names
 from kafsim.protocol.types import Address, EventNumber, Micros
 from kafsim.scenarios.plan import Load, Plan, Topic, operation
 from kafsim.scenarios.planned import run_plan
+from kafsim.scenarios.simulation import Run
 from kafsim.scenarios.swarm import FAST, plan_of
 from tests.controller.quorum_kit import read
 
@@ -126,6 +127,38 @@ def test_two_leaders_in_one_epoch_are_seen() -> None:
         why = because(bf.NOT_LEADER)
         _state(monitor, node, bf.BecameLeader(log="t-0", leader_epoch=3, epoch_start=0, isr=(1, 2), because=why))
     assert [violation.invariant for violation in monitor.violations] == ["one-leader-per-epoch"]
+
+
+ALONE = (
+    (0.9, "kill", "3"),
+    (6.0, "set_config", "orders", "min.insync.replicas", "2"),
+    (8.0, "heal", "1", "controller"),
+)
+
+
+def _alone(*more: tuple[object, ...], off: tuple[str, ...] = ()) -> Run:
+    """Broker 1 leads alone where one replica is enough, until two are asked for; broker 2 has nothing of it."""
+    plan = Plan(
+        configs={**FAST, "broker.session.timeout.ms": 6_000},
+        topics=(Topic(name="orders", assignment=((1, 3),), configs={"min.insync.replicas": 1}),),
+        loads=(Load(topic="orders", count=90, start=0.1, every_ms=100),),
+        operations=tuple(operation(*given) for given in sorted((*ALONE, *more), key=lambda given: str(given[0]))),
+        until=13.0,
+        safeguards=attrs.evolve(ALL_ON, **dict.fromkeys(off, False)),
+    )
+    return run_plan(plan, dispatch="direct", wire="share")
+
+
+def test_a_leader_that_cannot_know_of_a_larger_min_isr_may_acknowledge_alone() -> None:
+    run = _alone((5.9, "cut", "1", "controller"))
+    assert run.violations == ()
+    assert run.history.acked > 70
+
+
+def test_a_leader_that_knows_of_a_larger_min_isr_may_not() -> None:
+    off = ("check_min_isr", "freeze_high_watermark_under_min_isr")
+    assert {violation.invariant for violation in _alone(off=off).violations} == {"acked-on-min-isr"}
+    assert _alone().violations == ()
 
 
 def test_a_high_watermark_that_goes_down_is_seen() -> None:
