@@ -37,6 +37,7 @@ from kafsim.broker.replica_manager import (
     RETENTION_TIMER,
     ReplicaManager,
 )
+from kafsim.broker.replica_selector import ReplicaSelector
 from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
@@ -100,7 +101,8 @@ class Broker:
         self.isr_changes = AlterPartitionSender(given.outbox, self._isr_channel, given.address.id)
         self.replicas = ReplicaManager(given, settings, self.metadata.state, self.logs, self.isr_changes, self._owners)
         sessions = FetchSessionCache(settings["max.incremental.fetch.session.cache.slots"], given.entropy)
-        self.fetches = FetchApi(given.outbox, self.replicas, sessions, settings["fetch.max.bytes"])
+        selector = ReplicaSelector(given.address.id, self.metadata.state, settings["replica.selector.class"])
+        self.fetches = FetchApi(given.outbox, self.replicas, sessions, settings["fetch.max.bytes"], selector)
         self.replicas.fetches = self.fetches  # type: ignore[assignment]
         self.produces = ProduceApi(given, self.replicas)
         self.deletions = DeleteRecordsApi(given.outbox, self.replicas)

@@ -60,6 +60,8 @@ class FetchSession:
     last_fetch: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     leader_only: bool = True
     """Only a leader may answer: a follower's, or one of a version before KIP-392."""
+    rack: str = ""
+    """Of a consumer that a follower may serve."""
     full: bool = True
     """The next answer names every partition."""
 

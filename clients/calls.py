@@ -47,10 +47,42 @@ class Assign:
 
 @attrs.frozen
 class Seek:
-    """``offset``: a number, or ``earliest`` / ``latest``."""
+    """``offset``: a number, or ``earliest`` / ``latest``; ``leader_epoch``: of the record before it, when known."""
 
     partition: TopicPartition
     offset: int | str
+    leader_epoch: int = -1
+
+
+@attrs.frozen
+class Pause:
+    """Fetch nothing of these partitions, or go on with them."""
+
+    partitions: tuple[TopicPartition, ...]
+    paused: bool = True
+
+
+@attrs.frozen
+class LookAt:
+    """Answered with a :class:`PartitionView`."""
+
+    partition: TopicPartition
+
+
+@attrs.frozen
+class PartitionView:
+    """An assigned partition as its consumer has it; ``state`` is one of Kafka's ``FetchStates``.
+
+    ``high_watermark`` and ``lag`` are those of the last answer polled: -1 and None before it.
+    """
+
+    state: str
+    position: int | None
+    leader_epoch: int
+    high_watermark: int
+    lag: int | None
+    paused: bool
+    preferred_replica: int | None
 
 
 @attrs.frozen
@@ -70,10 +102,21 @@ class Position:
 
 @attrs.frozen
 class Offsets:
-    """``timestamp``: -1 end, -2 start, or a time; answered with ``{partition: offset}``."""
+    """A timestamp for each partition: -1 end, -2 start, or a time.
 
-    partitions: tuple[TopicPartition, ...]
-    timestamp: int
+    Answered with an :class:`OffsetAndTimestamp` for each; its offset is -1 where there is no record of that time.
+    """
+
+    wanted: dict[TopicPartition, int]
+
+
+@attrs.frozen
+class OffsetAndTimestamp:
+    """``leader_epoch``: of the record, -1 when it is not known."""
+
+    offset: int
+    timestamp: int = -1
+    leader_epoch: int = -1
 
 
 @attrs.frozen

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kafsim.protocol import errors
+from kafsim.protocol.types import TopicPartition
 
 
 class KafkaError(Exception):
@@ -30,6 +31,34 @@ class NoOffsetForPartitionError(KafkaError):
 
     def __init__(self, message: str) -> None:
         super().__init__(errors.OFFSET_OUT_OF_RANGE, message)
+
+
+class OffsetOutOfRangeError(KafkaError):
+    """The log has no such offset (any more), and auto.offset.reset=none; ``offsets``: the positions."""
+
+    def __init__(self, message: str, offsets: dict[TopicPartition, int]) -> None:
+        super().__init__(errors.OFFSET_OUT_OF_RANGE, message)
+        self.offsets = offsets
+
+
+class UnreadableRecordError(KafkaError):
+    """What a broker gave for this offset is no record; a seek goes past it."""
+
+    def __init__(self, message: str, partition: TopicPartition, offset: int) -> None:
+        super().__init__(errors.CORRUPT_MESSAGE, message)
+        self.partition = partition
+        self.offset = offset
+
+
+class LogTruncationError(OffsetOutOfRangeError):
+    """Records that were read are gone from the leader's log, and auto.offset.reset=none (KIP-320).
+
+    ``diverging``: where both logs go apart, when the leader knows.
+    """
+
+    def __init__(self, message: str, offsets: dict[TopicPartition, int], diverging: dict[TopicPartition, int]) -> None:
+        super().__init__(message, offsets)
+        self.diverging = diverging
 
 
 class ProducerClosedError(Exception):

@@ -63,6 +63,9 @@ class ClientMetadata:
         self.topic_names: dict[Uuid, str] = {}
         self.topic_errors: dict[str, int] = {}
         self.topics: dict[str, None] = {}
+        self.version = 0
+        """Grows with everything that is learned."""
+        self._offline: dict[TopicPartition, tuple[int, ...]] = {}
         self._asking = False
         self._wanted = False
         self._failures = 0
@@ -96,6 +99,11 @@ class ClientMetadata:
         known = self.leaders.get(tp)
         if leader.id != NO_LEADER and (known is None or leader.epoch > known.epoch):
             self.leaders[tp] = leader
+            self.version += 1
+
+    def is_online(self, tp: TopicPartition, broker: int) -> bool:
+        """Does this replica serve, as far as is known?"""
+        return broker in self.brokers and broker not in self._offline.get(tp, ())
 
     # ---------------------------------------------------------------------------- asking
 
@@ -146,6 +154,7 @@ class ClientMetadata:
         self._failures += 1
 
     def _take(self, response: MetadataResponse) -> None:
+        self.version += 1
         self.brokers = [broker.node_id for broker in response.brokers] or self.brokers
         self.topic_errors = {}
         for topic in response.topics:
@@ -169,12 +178,14 @@ class ClientMetadata:
             known = self.leaders.get(tp)
             if known is None or partition.leader_epoch >= known.epoch:
                 self.leaders[tp] = Leader(partition.leader_id, partition.leader_epoch)
+            self._offline[tp] = partition.offline_replicas
 
     def _forget(self, name: str) -> None:
         id_ = self.topic_ids.pop(name, ZERO_UUID)
         self.topic_names.pop(id_, None)
         for index in range(self.partition_counts.pop(name, 0)):
             self.leaders.pop(TopicPartition(name, index), None)
+            self._offline.pop(TopicPartition(name, index), None)
 
     def on_timer(self, now: Micros) -> None:
         """A backoff is over, or the metadata has become old."""

@@ -6,11 +6,12 @@ anything else. Method names are those of aiokafka, settings have Kafka's names.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Iterable
+from collections.abc import Awaitable, Iterable, Mapping
 from typing import Any
 
 from kafsim.clients import calls
-from kafsim.clients.calls import ConsumerRecord, RecordMetadata
+from kafsim.clients.calls import ConsumerRecord, OffsetAndTimestamp, PartitionView, RecordMetadata
+from kafsim.clients.offsets import EARLIEST, LATEST
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import Call
 from kafsim.cluster.world import World
@@ -103,8 +104,11 @@ class ConsumerHandle(Handle):
     async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int] | str]) -> None:
         await self._ask(calls.Assign(tuple(map(partition_of, partitions))), "assign").wait()
 
-    async def seek(self, partition: TopicPartition | tuple[str, int] | str, offset: int) -> None:
-        await self._ask(calls.Seek(partition_of(partition), offset), "seek").wait()
+    async def seek(
+        self, partition: TopicPartition | tuple[str, int] | str, offset: int, *, leader_epoch: int = -1
+    ) -> None:
+        """``leader_epoch``: of the record before; with it the leader is asked first whether its log has that record."""
+        await self._ask(calls.Seek(partition_of(partition), offset, leader_epoch), "seek").wait()
 
     async def seek_to_beginning(self, *partitions: TopicPartition | tuple[str, int] | str) -> None:
         for partition in partitions:
@@ -131,25 +135,42 @@ class ConsumerHandle(Handle):
         records: tuple[ConsumerRecord, ...] = await self._ask(request, "get one record").wait()
         return records[0]
 
+    async def pause(self, *partitions: TopicPartition | tuple[str, int] | str) -> None:
+        """Polls give nothing of these partitions until they are resumed."""
+        await self._ask(calls.Pause(tuple(map(partition_of, partitions))), "pause").wait()
+
+    async def resume(self, *partitions: TopicPartition | tuple[str, int] | str) -> None:
+        await self._ask(calls.Pause(tuple(map(partition_of, partitions)), paused=False), "resume").wait()
+
+    async def look_at(self, partition: TopicPartition | tuple[str, int] | str) -> PartitionView:
+        """What the consumer knows of an assigned partition: its position, lag, the replica it reads from."""
+        view: PartitionView = await self._ask(calls.LookAt(partition_of(partition)), "look").wait()
+        return view
+
     async def end_offsets(
         self, partitions: Iterable[TopicPartition | tuple[str, int] | str]
     ) -> dict[TopicPartition, int]:
-        return await self._offsets(partitions, -1)
+        return await self._bounds(partitions, LATEST)
 
     async def beginning_offsets(
         self, partitions: Iterable[TopicPartition | tuple[str, int] | str]
     ) -> dict[TopicPartition, int]:
-        return await self._offsets(partitions, -2)
+        return await self._bounds(partitions, EARLIEST)
 
-    async def offsets_for_time(
-        self, partitions: Iterable[TopicPartition | tuple[str, int] | str], timestamp_ms: int
-    ) -> dict[TopicPartition, int]:
-        """The first record not before a time; -1 where there is none."""
-        return await self._offsets(partitions, timestamp_ms)
+    async def offsets_for_times(
+        self, times_ms: Mapping[TopicPartition | tuple[str, int] | str, int]
+    ) -> dict[TopicPartition, OffsetAndTimestamp | None]:
+        """The first record not before a time; None where there is none."""
+        wanted = {partition_of(partition): time for partition, time in times_ms.items()}
+        found = await self._offsets(wanted)
+        return {tp: answer if answer.offset >= 0 else None for tp, answer in found.items()}
 
-    async def _offsets(
+    async def _bounds(
         self, partitions: Iterable[TopicPartition | tuple[str, int] | str], timestamp: int
     ) -> dict[TopicPartition, int]:
-        tps = tuple(map(partition_of, partitions))
-        found: dict[TopicPartition, int] = await self._ask(calls.Offsets(tps, timestamp), "find offsets").wait()
+        found = await self._offsets({partition_of(partition): timestamp for partition in partitions})
+        return {tp: answer.offset for tp, answer in found.items()}
+
+    async def _offsets(self, wanted: dict[TopicPartition, int]) -> dict[TopicPartition, OffsetAndTimestamp]:
+        found: dict[TopicPartition, OffsetAndTimestamp] = await self._ask(calls.Offsets(wanted), "find offsets").wait()
         return found

@@ -38,6 +38,7 @@ PRODUCER = Settings(
 CONSUMER = Settings(
     *_COMMON,
     Setting("allow.auto.create.topics", BOOLEAN, True),
+    Setting("client.rack", STRING, ""),
     Setting("auto.offset.reset", STRING, "latest", one_of=("latest", "earliest", "none")),
     Setting("check.crcs", BOOLEAN, True),
     Setting("default.api.timeout.ms", INT, 60_000, least=0),

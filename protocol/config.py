@@ -204,6 +204,9 @@ BROKER = Settings(
     Setting("replica.fetch.wait.max.ms", INT, 500),
     Setting("replica.high.watermark.checkpoint.interval.ms", LONG, 5_000),
     Setting("replica.lag.time.max.ms", LONG, 30_000),
+    Setting(
+        "replica.selector.class", STRING, "", one_of=("", "org.apache.kafka.common.replica.RackAwareReplicaSelector")
+    ),
     Setting("request.timeout.ms", INT, 30_000),
     Setting("unclean.leader.election.enable", BOOLEAN, False),
     Setting("unclean.leader.election.interval.ms", LONG, 300_000, least=1),

@@ -116,7 +116,8 @@ class Looks:
         if step.get("stable"):
             raise Unsupported("expect end_offsets stable")
         if "timestamp" in step:
-            seen["at_timestamp"] = (await reader.offsets_for_time([tp], step["timestamp"]))[tp]
+            at_time = (await reader.offsets_for_times({tp: step["timestamp"]}))[tp]
+            seen["at_timestamp"] = at_time.offset if at_time else -1
         return seen
 
     async def _config(self, step: Step) -> Seen:

@@ -6,15 +6,17 @@ judgement of the clients' history and the time each partition was not available.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Any
 
 import attrs
 
-from kafsim.clients.errors import KafkaError
+from kafsim.clients.calls import ConsumerRecord
+from kafsim.clients.errors import KafkaError, UnreadableRecordError
 from kafsim.cluster import fold
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import Stuck
+from kafsim.cluster.handles import ConsumerHandle
 from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fingerprint
 from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
@@ -87,11 +89,23 @@ def simulate(
     brokers: int = 3,
     controllers: int = 1,
     combined: bool = False,
+    racks: Iterable[str] = (),
     configs: Mapping[str, object] | None = None,
+    features: Mapping[str, int] | None = None,
     **options: Any,
 ) -> Run:
-    """Run ``async def story(cluster)`` on a cluster that is ready; errors of the story are raised as they are."""
-    shape = ClusterShape(brokers=brokers, controllers=controllers, combined=combined, configs=dict(configs or {}))
+    """Run ``async def story(cluster)`` on a cluster that is ready; errors of the story are raised as they are.
+
+    The shape of the cluster as :class:`ClusterShape` has it; ``options`` are those of :class:`Options`.
+    """
+    shape = ClusterShape(
+        brokers=brokers,
+        controllers=controllers,
+        combined=combined,
+        racks=tuple(racks),
+        configs=dict(configs or {}),
+        features=dict(features or {}),
+    )
     return run_story(story, Options(seed=seed, shape=shape, **options))
 
 
@@ -236,8 +250,8 @@ def is_recovered(cluster: Cluster) -> bool:
     return True
 
 
-async def read_all(cluster: Cluster, reader: Any) -> None:
-    """Every record of every partition, from the start to the end."""
+async def read_all(cluster: Cluster, reader: ConsumerHandle) -> None:
+    """Every record of every partition, from the start to the end, past what cannot be read."""
     core = cluster.controller_core
     assert core is not None, "the cluster has recovered"
     partitions = [TopicPartition(core.state.topic_names[topic_id], index) for topic_id, index in core.state.partitions]
@@ -248,11 +262,19 @@ async def read_all(cluster: Cluster, reader: Any) -> None:
     await reader.seek_to_beginning(*partitions)
     positions = await reader.beginning_offsets(partitions)
     while any(positions[tp] < ends[tp] for tp in partitions):
-        for record in await reader.getmany(timeout_ms=500):
+        for record in await _poll(reader):
             positions[TopicPartition(record.topic, record.partition)] = record.offset + 1
         for tp in partitions:
             if positions[tp] < ends[tp]:  # behind the last record there may be a gap, where the log was compacted
                 positions[tp] = await reader.position(tp)
+
+
+async def _poll(reader: ConsumerHandle) -> tuple[ConsumerRecord, ...]:
+    try:
+        return await reader.getmany(timeout_ms=500)
+    except UnreadableRecordError as error:
+        await reader.seek(error.partition, error.offset + 1)
+        return ()
 
 
 async def outcome(pending: Awaitable[Any]) -> Any:

@@ -5,7 +5,7 @@ Behaviour:
 * Answered at once when there is enough data, an error or a diverging epoch; otherwise parked until there is, or until
   max.wait.ms. A new high watermark alone rides with the next answer to a follower (KAFKA-9952).
 * Consumers read below the high watermark, followers to the end of the log. A consumer may ask a follower too (KIP-392);
-  which one it prefers is not here.
+  a leader that knows a better replica for the consumer's rack names it, and gives no records.
 * An answer within a session names only partitions with records, an error, or another high watermark or log start.
 * Whoever found no room in an answer comes first in the next one, so that no partition starves.
 """
@@ -18,6 +18,7 @@ from kafsim.broker.apis import fetch_by_name
 from kafsim.broker.fetch_session import CachedPartition, FetchSession, FetchSessionCache, ParkedFetch, PartitionKey
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
+from kafsim.broker.replica_selector import ReplicaSelector
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
 from kafsim.protocol.effects import Outbox
@@ -50,6 +51,8 @@ class ReadResult(NamedTuple):
     log_start: int = -1
     diverging: EpochEndOffset = NO_DIVERGENCE
     records: bytes = b""
+    preferred: int = -1
+    """The replica that the consumer is to read from."""
     left_out: bool = False
     """There are records, and they did not fit into the answer any more."""
 
@@ -57,8 +60,16 @@ class ReadResult(NamedTuple):
 class FetchApi:
     """Sessions and parked requests of one broker."""
 
-    def __init__(self, outbox: Outbox, replicas: ReplicaManager, sessions: FetchSessionCache, max_bytes: int) -> None:
+    def __init__(
+        self,
+        outbox: Outbox,
+        replicas: ReplicaManager,
+        sessions: FetchSessionCache,
+        max_bytes: int,
+        selector: ReplicaSelector,
+    ) -> None:
         self._outbox = outbox
+        self._selector = selector
         self._replicas = replicas
         self._sessions = sessions
         self._max_bytes = max_bytes
@@ -80,6 +91,7 @@ class FetchApi:
         session.last_fetch = now
         session.replica_epoch = request.replica_state.replica_epoch
         session.leader_only = session.is_follower or header.version < FOLLOWERS_SERVE_SINCE
+        session.rack = "" if session.leader_only else request.rack_id
         refused = self._update(now, session, request)
         results = self._read(session, request, refused)
         if self._is_enough(session, request, results):
@@ -140,8 +152,11 @@ class FetchApi:
         if partition is None:
             return ReadResult(cached, self._replicas.missing_error(cached.key))
         partition.watchers.setdefault(session.number, session)
-        asked = cached.asked
+        asked, log = cached.asked, partition.log
         error = partition.check_epoch(asked.current_leader_epoch)
+        preferred = self._selector.select(partition, session.rack, asked.fetch_offset) if session.rack else None
+        if preferred is not None and not error:
+            return ReadResult(cached, error, log.high_watermark, log.log_start_offset, preferred=preferred)
         if not error and partition.leader is None and session.leader_only:
             error = errors.NOT_LEADER_OR_FOLLOWER
         diverging = NO_DIVERGENCE if error else self._diverging(partition, cached)
@@ -149,7 +164,6 @@ class FetchApi:
             error = errors.OFFSET_OUT_OF_RANGE
         if error:
             return ReadResult(cached, error)
-        log = partition.log
         if diverging is not NO_DIVERGENCE:
             return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, diverging)
         bound = log.log_end_offset if session.is_follower else log.high_watermark
@@ -157,9 +171,14 @@ class FetchApi:
         read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
         if read.error:
             return ReadResult(cached, read.error)
-        left_out = asked.fetch_offset < bound and not read.records
-        start = log.log_start_offset
-        return ReadResult(cached, errors.NONE, log.high_watermark, start, NO_DIVERGENCE, read.records, left_out)
+        return ReadResult(
+            cached,
+            errors.NONE,
+            log.high_watermark,
+            log.log_start_offset,
+            records=read.records,
+            left_out=asked.fetch_offset < bound and not read.records,
+        )
 
     def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
         """Where the epoch that was fetched last ends here, if that log and this one differ."""
@@ -183,7 +202,7 @@ class FetchApi:
             return True
         size = 0
         for result in results:
-            if result.error or result.diverging is not NO_DIVERGENCE:
+            if result.error or result.diverging is not NO_DIVERGENCE or result.preferred >= 0:
                 return True
             size += len(result.records)
         return size >= request.min_bytes
@@ -232,6 +251,7 @@ class FetchApi:
             result.high_watermark != result.cached.sent_high_watermark
             or result.log_start != result.cached.sent_log_start
             or result.diverging is not NO_DIVERGENCE
+            or result.preferred >= 0
             or result.error != errors.NONE
         )
 
@@ -247,6 +267,7 @@ class FetchApi:
             log_start_offset=result.log_start,
             diverging_epoch=result.diverging,
             current_leader=leader,
+            preferred_read_replica=result.preferred,
             aborted_transactions=None if result.cached.key in self._replicas.by_key else (),
             records=result.records,
         )

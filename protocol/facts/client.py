@@ -9,6 +9,11 @@ GIVE_UP = rule("producer.give-up", "{error}: {why}")
 EXPIRED = rule("producer.expired", "delivery.timeout.ms={timeout_ms} has passed since the batch was made")
 EPOCH_BUMP = rule("producer.epoch-bump", "{error} on {partition}: its sequences begin anew in another epoch")
 RESET = rule("consumer.reset", "{why}; auto.offset.reset={policy}")
+EPOCH_ENDS = rule(
+    "consumer.epoch-ends", "asked for epoch {asked}, leader {leader} says that epoch {epoch} ends at {end} in its log"
+)
+EPOCH_UNKNOWN = rule("consumer.epoch-unknown", "leader {leader} knows of no epoch {epoch} or before it")
+SAME_RACK = rule("consumer.same-rack", "the leader named it for rack {rack}")
 
 
 @fact(STATE)
@@ -80,4 +85,24 @@ class ProducerEpochBumped:
 class PositionReset:
     topic: str
     partition: int
+    because: Because
+
+
+@fact(DECISION)
+class LogTruncationDetected:
+    """Records below ``position``, which were read, are not in the leader's log."""
+
+    topic: str
+    partition: int
+    position: int
+    because: Because
+
+
+@fact(DECISION)
+class ReadReplicaChosen:
+    """From now on a consumer reads a partition from this broker."""
+
+    topic: str
+    partition: int
+    replica: int
     because: Because
