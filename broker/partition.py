@@ -6,7 +6,7 @@ metadata.
 
 from __future__ import annotations
 
-from collections import deque
+import heapq
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
@@ -47,6 +47,7 @@ class Waiting(NamedTuple):
     """A produce request that waits until ``needed`` is below the high watermark."""
 
     needed: int
+    number: int
     finish: Callable[[int], None]
     event: EventNumber
 
@@ -58,7 +59,8 @@ class Leader:
     epoch_start: int
     isr: IsrState
     replicas: dict[int, ReplicaProgress]
-    waiting: deque[Waiting] = attrs.field(factory=deque)
+    waiting: list[Waiting] = attrs.field(factory=list)
+    """A heap: a batch that was sent again may need less than those before it."""
 
 
 class Partition:
@@ -78,6 +80,7 @@ class Partition:
         self._broker = broker
         self._outbox = broker.outbox
         self._is_lagging = False
+        self._waits = 0
 
     @property
     def name(self) -> str:
@@ -102,8 +105,8 @@ class Partition:
             start = self.log.log_end_offset
             self.log.start_epoch(state.leader_epoch)
             for replica in replicas.values():
-                replica.reset(now, in_isr=replica.id in state.isr)
-        waiting = was.waiting if was is not None else deque()
+                replica.reset(now, start, in_isr=replica.id in state.isr, is_new_leader=was is None)
+        waiting = was.waiting if was is not None else []
         self.leader = Leader(start, CommittedIsr(state.isr), replicas, waiting)
         self.leader_epoch, self.partition_epoch = state.leader_epoch, state.partition_epoch
         self.replica_count = len(state.replicas)
@@ -141,7 +144,7 @@ class Partition:
     def _fail_waiting(self, leader: Leader) -> None:
         self._broker.on_low_watermark(self)
         while leader.waiting:
-            leader.waiting.popleft().finish(errors.NOT_LEADER_OR_FOLLOWER)
+            heapq.heappop(leader.waiting).finish(errors.NOT_LEADER_OR_FOLLOWER)
 
     def close(self) -> None:
         """The replica is deleted or moved away."""
@@ -186,7 +189,8 @@ class Partition:
         elif self.log.high_watermark >= needed or not self._broker.safeguards.wait_for_in_sync_replicas:
             finish(self._after_append_error(leader))
         else:
-            leader.waiting.append(Waiting(needed, finish, self._outbox.event))
+            self._waits += 1
+            heapq.heappush(leader.waiting, Waiting(needed, self._waits, finish, self._outbox.event))
 
     def _after_append_error(self, leader: Leader) -> int:
         enough = len(leader.isr.maximal) >= self.min_isr or not self._broker.safeguards.check_min_isr
@@ -221,7 +225,7 @@ class Partition:
             return False
         self._move_high_watermark(candidate, leads=True)
         while leader.waiting and leader.waiting[0].needed <= candidate:
-            waiting = leader.waiting.popleft()
+            waiting = heapq.heappop(leader.waiting)
             waiting.finish(self._after_append_error(leader))
         self._broker.on_high_watermark(now, self)
         return True

@@ -28,6 +28,7 @@ from kafsim.protocol.messages.fetch import (
 )
 from kafsim.protocol.messages.list_offsets import (
     ListOffsetsPartition,
+    ListOffsetsPartitionResponse,
     ListOffsetsRequest,
     ListOffsetsResponse,
     ListOffsetsTopic,
@@ -35,7 +36,7 @@ from kafsim.protocol.messages.list_offsets import (
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Header, Micros, TopicPartition, millis
 from kafsim.protocol.uuid import Uuid
-from kafsim.storage.log import UnexpectedOffset
+from kafsim.storage.log import Log, UnexpectedOffset
 
 PartitionKey = tuple[Uuid, int]
 FETCH, LIST_OFFSETS = 1, 2
@@ -51,6 +52,8 @@ class FetchState:
     due: Micros | None = None
     sent: tuple[int, int, int] | None = None
     """Fetch offset, last fetched epoch and log start as the session knows them."""
+    asks: int = 0
+    """LATEST or EARLIEST while the leader is asked for that offset."""
 
     @property
     def wanted(self) -> tuple[int, int, int]:
@@ -215,7 +218,7 @@ class ReplicaFetcher:
             self._changed[key] = None
             return
         if answer.error_code == errors.OFFSET_OUT_OF_RANGE:
-            self._ask_offsets(now, key, state)
+            self._ask_end(now, key, state)
         elif answer.error_code:
             self._on_error(now, key, state, answer)
         elif answer.diverging_epoch.epoch >= 0 or answer.diverging_epoch.end_offset >= 0:
@@ -228,16 +231,37 @@ class ReplicaFetcher:
     def _append(self, now: Micros, key: PartitionKey, state: FetchState, answer: PartitionData) -> None:
         partition = state.partition
         if answer.records:
-            try:
-                wall = self._given.wall_ms(now)
-                appended = partition.log.append_as_follower(answer.records, state.leader_epoch, wall)
-            except UnexpectedOffset:
-                self._delay(now, key, state)
+            error = self._append_records(now, partition.log, state.leader_epoch, answer.records)
+            if error is None:
+                self.remove(now, partition)
                 return
-            if appended.error:
+            if error:
                 self._delay(now, key, state)
                 return
         partition.take_high_watermark(now, answer.high_watermark, answer.log_start_offset)
+
+    def _append_records(self, now: Micros, log: Log, leader_epoch: int, records: bytes) -> int | None:
+        """An error code; None when the leader's batches do not belong here.
+
+        An empty log that begins in the middle of a batch begins with that batch (Kafka:
+        ``appendRecordsToFollowerOrFutureReplica``).
+        """
+        wall = self._given.wall_ms(now)
+        try:
+            return log.append_as_follower(records, leader_epoch, wall).error
+        except UnexpectedOffset as unexpected:
+            end = log.log_end_offset
+            if end != log.log_start_offset or not unexpected.first < end <= unexpected.last:
+                return None
+            log.replace_all(unexpected.first, wall)
+            return log.append_as_follower(records, leader_epoch, wall).error
+
+    def note_moved(self, partition: Partition) -> None:
+        """The start of this log moved: the leader is told with the next request."""
+        key = (partition.topic_id, partition.tp.partition)
+        state = self._states.get(key)
+        if state is not None and state.due is None:
+            self._changed[key] = None
 
     def _on_error(self, now: Micros, key: PartitionKey, state: FetchState, answer: PartitionData) -> None:
         if answer.error_code == errors.FENCED_LEADER_EPOCH and state.leader_epoch == state.partition.leader_epoch:
@@ -266,41 +290,62 @@ class ReplicaFetcher:
 
     # ------------------------------------------------------------------------ out of range
 
-    def _ask_offsets(self, now: Micros, key: PartitionKey, state: FetchState) -> None:
-        """The leader's log is elsewhere: ask where it begins and ends."""
+    def _ask_end(self, now: Micros, key: PartitionKey, state: FetchState) -> None:
+        """The leader's log is elsewhere: ask where it ends, then perhaps where it begins."""
         state.due = Micros(now + millis(self._settings["request.timeout.ms"]))
+        state.asks = LATEST
         heapq.heappush(self._delayed, (state.due, key))
         self._arm_retry()
+        self._ask_offset(key, state)
+
+    def _ask_offset(self, key: PartitionKey, state: FetchState) -> None:
         assert self._connection is not None, "an answer came from somewhere"
-        for timestamp in (LATEST, EARLIEST):
-            asked = ListOffsetsPartition(
-                partition_index=key[1], current_leader_epoch=state.leader_epoch, timestamp=timestamp
-            )
-            request = ListOffsetsRequest(
-                replica_id=self._given.address.id,
-                topics=(ListOffsetsTopic(name=state.partition.tp.topic, partitions=(asked,)),),
-            )
-            self._outbox.send(self._connection, Header(LIST_OFFSETS, 11, timestamp), request)
+        asked = ListOffsetsPartition(
+            partition_index=key[1], current_leader_epoch=state.leader_epoch, timestamp=state.asks
+        )
+        request = ListOffsetsRequest(
+            replica_id=self._given.address.id,
+            topics=(ListOffsetsTopic(name=state.partition.tp.topic, partitions=(asked,)),),
+        )
+        self._outbox.send(self._connection, Header(LIST_OFFSETS, 11, state.asks), request)
 
     def _on_offsets(self, now: Micros, response: ListOffsetsResponse, timestamp: int) -> None:
-        """The end, then the start: cut down to the end, or begin anew at the start. ``timestamp``: which was asked."""
+        """``timestamp``: which one was asked (Kafka: ``fetchOffsetAndTruncate``)."""
         for topic in response.topics:
             for answer in topic.partitions:
                 state = self._state_named(TopicPartition(topic.name, answer.partition_index))
-                if state is None or answer.error_code or state.leader_epoch != state.partition.leader_epoch:
-                    continue
-                log = state.partition.log
-                wall = self._given.wall_ms(now)
-                if timestamp == EARLIEST or answer.offset > log.log_end_offset:
-                    if answer.offset > log.log_end_offset and timestamp == EARLIEST:
-                        log.replace_all(answer.offset, wall)
-                else:
-                    why = because(facts.OUT_OF_RANGE, start=log.log_start_offset, end=answer.offset)
-                    self._outbox.happened(facts.TruncationDecided(log=log.directory, to=answer.offset, because=why))
-                    log.truncate_to(answer.offset, wall)
-                state.due = None
-                self._changed[state.partition.topic_id, state.partition.tp.partition] = None
+                if state is not None and state.asks == timestamp:
+                    self._on_offset(now, state, answer)
         self._send(now)
+
+    def _on_offset(self, now: Micros, state: FetchState, answer: ListOffsetsPartitionResponse) -> None:
+        """The end: cut down to it when it is below ours. Else the start: begin anew there when it is above our end."""
+        partition, log, wall = state.partition, state.partition.log, self._given.wall_ms(now)
+        key = (partition.topic_id, partition.tp.partition)
+        asked, state.asks = state.asks, 0
+        if answer.error_code or state.leader_epoch != partition.leader_epoch:
+            self._fail_offset(now, key, state, answer.error_code)
+            return
+        if asked == LATEST and answer.offset >= log.log_end_offset:
+            state.asks = EARLIEST
+            self._ask_offset(key, state)
+            return
+        if asked == LATEST:
+            why = because(facts.OUT_OF_RANGE, start=log.log_start_offset, end=answer.offset)
+            self._outbox.happened(facts.TruncationDecided(log=log.directory, to=answer.offset, because=why))
+            log.truncate_to(answer.offset, wall)
+        elif answer.offset > log.log_end_offset:
+            log.replace_all(answer.offset, wall)
+        state.due = None
+        self._changed[key] = None
+
+    def _fail_offset(self, now: Micros, key: PartitionKey, state: FetchState, error: int) -> None:
+        """Try again a little later; a leader epoch that is fenced and still ours never will do."""
+        state.due = None
+        if error == errors.FENCED_LEADER_EPOCH and state.leader_epoch == state.partition.leader_epoch:
+            self.remove(now, state.partition)
+        else:
+            self._delay(now, key, state)
 
     def _state_named(self, tp: TopicPartition) -> FetchState | None:
         for state in self._states.values():
@@ -355,6 +400,8 @@ class ReplicaFetcher:
         self._outbox.cancel_timer(self._timer)
         self._reset_session(self._session_id)
         for key, state in self._states.items():
+            if state.asks:
+                state.asks, state.due = 0, None
             self._delay(now, key, state)
 
     def _reset_session(self, session_id: int) -> None:

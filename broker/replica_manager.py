@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 from kafsim.broker.alter_partition import AlterPartitionSender
@@ -15,6 +16,7 @@ from kafsim.protocol.messages.fetch import LeaderIdAndEpoch
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition, millis
 from kafsim.protocol.uuid import Uuid
+from kafsim.storage.log import Log
 from kafsim.storage.log_cleaner import LogCleaner
 from kafsim.storage.log_config import LogConfig
 from kafsim.storage.log_directory import LogDirectory
@@ -184,6 +186,8 @@ class ReplicaManager:
             tp = TopicPartition(self._metadata.topic_names[key[0]], key[1])
             log = self._logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now))
             self.cleaner.note(tp, log)
+            log.on_start_moved = partial(self._on_start_moved, key)
+            log.on_cut = partial(self._on_cut, tp, log)
             partition = self.by_key[key] = Partition(tp, key[0], log, self)
         return partition
 
@@ -234,6 +238,22 @@ class ReplicaManager:
         """The start of this log moved: followers are told with their next answers."""
         self.fetches.mark(partition, followers=False, consumers=False)
         self.deletions.on_low_watermark(partition)
+
+    def _on_start_moved(self, key: PartitionKey) -> None:
+        """By retention, a request or the leader's word."""
+        partition = self.by_key.get(key)
+        if partition is None:
+            return
+        if partition.leader is not None:
+            self.on_log_start(partition)
+        else:
+            for fetcher in self.fetchers.values():
+                fetcher.note_moved(partition)
+
+    def _on_cut(self, tp: TopicPartition, log: Log) -> None:
+        """What the checkpoints say of a log that was cut may be above its end."""
+        self._moved[tp] = log.high_watermark
+        self._logs.write_recovery_points()
 
     def on_low_watermark(self, partition: Partition) -> None:
         """The log start of a replica moved, or this broker does not lead any more."""

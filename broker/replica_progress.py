@@ -31,12 +31,18 @@ class ReplicaProgress:
     broker_epoch: int | None = None
     session: Fetching | None = None
 
-    def reset(self, now: Micros, *, in_isr: bool) -> None:
-        """A new leader epoch begins: whoever is in the ISR has one lag time to come."""
+    def reset(self, now: Micros, leader_end: int, *, in_isr: bool, is_new_leader: bool) -> None:
+        """A new leader epoch begins: whoever is in the ISR has one lag time to come.
+
+        A leader that goes on leading still knows how far its followers are.
+        """
+        self.last_caught_up = now if in_isr else NEVER
+        if not is_new_leader:
+            self.leader_end_at_last_fetch, self.last_fetch = leader_end, self.last_caught_up
+            return
         self.log_end_offset = self.log_start_offset = -1
         self.leader_end_at_last_fetch = 0
         self.last_fetch = NEVER
-        self.last_caught_up = now if in_isr else NEVER
         self.broker_epoch = None
         self.session = None
 

@@ -84,6 +84,8 @@ class Accumulator:
         """Only partitions with something to send."""
         self.incomplete: dict[int, ProducerBatch] = {}
         """Everything that has no answer yet, by number."""
+        self.used: dict[str, dict[int, None]] = {}
+        """The partitions of each topic that were ever sent to."""
         self._numbers = 0
 
     def append(
@@ -99,6 +101,7 @@ class Accumulator:
         """The batch that took the record, its growth in bytes, and whether it is full now."""
         bound = upper_bound(key, value, headers)
         queue = self.queues.setdefault(tp, deque())
+        self.used.setdefault(tp.topic, {})[tp.partition] = None
         batch = queue[-1] if queue else None
         growth = 0
         if batch is None or not batch.has_room(bound):
@@ -109,7 +112,12 @@ class Accumulator:
             growth = OVERHEAD
         growth += batch.builder.append(timestamp, key, value, headers)
         batch.calls.append((call, timestamp))
-        return batch, growth, len(queue) > 1 or batch.is_full
+        return batch, growth, batch.is_full
+
+    def is_full(self, tp: TopicPartition) -> bool:
+        """Does the next record begin a batch?"""
+        queue = self.queues.get(tp)
+        return not queue or queue[-1].is_full
 
     def new_batch(self, tp: TopicPartition, created: Micros, limit: int) -> ProducerBatch:
         self._numbers += 1

@@ -7,6 +7,7 @@ more weight for those whose queue is short.
 from __future__ import annotations
 
 from bisect import bisect_right
+from collections.abc import Callable
 from itertools import accumulate
 
 from kafsim.protocol.entropy import Entropy
@@ -38,16 +39,18 @@ def partition_for_key(key: bytes, partitions: int) -> int:
 
 
 class StickyPartitioner:
-    """For records of one topic without a key."""
+    """For records of one topic without a key.
 
-    def __init__(self, batch_size: int, entropy: Entropy, *, adaptive: bool = True) -> None:
+    ``sizes``: how many batches wait for each partition with a leader, None as long as that says nothing (KIP-794): the
+    next partition is drawn by it, so that one whose broker is slow gets less.
+    """
+
+    def __init__(self, batch_size: int, entropy: Entropy, sizes: Callable[[], dict[int, int] | None] = dict) -> None:
         self._batch_size = max(1, batch_size)
         self._entropy = entropy
-        self._adaptive = adaptive
+        self._sizes = sizes
         self._current: int | None = None
         self._produced = 0
-        self._weights: list[int] | None = None
-        self._weighted: list[int] = []
 
     def current(self, partitions: int, available: list[int]) -> int:
         """The partition records go to now."""
@@ -62,21 +65,21 @@ class StickyPartitioner:
         if (self._produced >= self._batch_size and batch_full) or self._produced >= 2 * self._batch_size:
             self._switch(partitions, available)
 
-    def loads(self, queues: dict[int, int]) -> None:
-        """How many batches wait for each partition with a leader; even queues give even chances."""
-        sizes = list(queues.values())
-        if not self._adaptive or len(sizes) < 2 or min(sizes) == max(sizes):
-            self._weights = None
-            return
-        most = max(sizes) + 1
-        self._weighted = list(queues)
-        self._weights = list(accumulate(most - size for size in sizes))
-
     def _switch(self, partitions: int, available: list[int]) -> None:
         self._produced = 0
-        if self._weights is not None:
-            drawn = self._entropy.below(self._weights[-1])
-            self._current = self._weighted[bisect_right(self._weights, drawn)]
+        weights = self._weights()
+        if weights:
+            cumulative = list(accumulate(weights.values()))
+            drawn = self._entropy.below(cumulative[-1])
+            self._current = list(weights)[bisect_right(cumulative, drawn)]
         else:
             choices = available or list(range(partitions))
             self._current = choices[self._entropy.below(len(choices))]
+
+    def _weights(self) -> dict[int, int]:
+        """The more waits, the smaller; nothing when all are alike (Kafka: ``updatePartitionLoadStats``)."""
+        sizes = self._sizes() or {}
+        if len(sizes) < 2 or len(set(sizes.values())) == 1:
+            return {}
+        most = max(sizes.values()) + 1
+        return {partition: most - size for partition, size in sizes.items()}

@@ -6,6 +6,7 @@ A send waits for metadata up to max.block.ms when its topic is not known.
 from __future__ import annotations
 
 from collections import deque
+from functools import partial
 from typing import Any
 
 import attrs
@@ -96,6 +97,10 @@ class Producer(Sender):
             self._fail_send(call, send, -1, KafkaError(errors.MESSAGE_TOO_LARGE, text))
             return
         partition, sticky = self._partition(send)
+        if sticky is not None and self.accumulator.is_full(TopicPartition(send.topic, partition)):
+            count, available = self._partitions(send.topic)
+            sticky.appended(0, count, available, batch_full=True)
+            partition = sticky.current(count, available)
         tp = TopicPartition(send.topic, partition)
         timestamp = self.given.wall_ms(now) if send.timestamp_ms is None else send.timestamp_ms
         batch, growth, full = self.accumulator.append(now, tp, timestamp, send.key, send.value, send.headers, call)
@@ -113,10 +118,19 @@ class Producer(Sender):
             return partition_for_key(send.key, count), None
         sticky = self._sticky.get(send.topic)
         if sticky is None:
-            adaptive = self.settings["partitioner.adaptive.partitioning.enable"]
-            sticky = StickyPartitioner(self.settings["batch.size"], self.given.entropy, adaptive=adaptive)
-            self._sticky[send.topic] = sticky
+            sizes = partial(self._sizes, send.topic)
+            sticky = self._sticky[send.topic] = StickyPartitioner(
+                self.settings["batch.size"], self.given.entropy, sizes
+            )
         return sticky.current(count, available), sticky
+
+    def _sizes(self, topic: str) -> dict[int, int] | None:
+        """Batches that wait for each partition with a leader, once every partition has been sent to."""
+        count, available = self._partitions(topic)
+        used = self.accumulator.used.get(topic, {})
+        if not self.settings["partitioner.adaptive.partitioning.enable"] or len(used) < count:
+            return None
+        return {p: len(self.accumulator.queues.get(TopicPartition(topic, p), ())) for p in available}
 
     def _partitions(self, topic: str) -> tuple[int, list[int]]:
         count = self.metadata.partition_counts[topic]

@@ -31,6 +31,7 @@ from kafsim.protocol.messages.produce import (
 from kafsim.protocol.records import compression
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 PRODUCE, INIT_PRODUCER_ID = 0, 22
 SENDER_TIMER = "sender"
@@ -50,6 +51,10 @@ class Sender(Client):
         self.waiting_for_all: list[tuple[CallId, dict[int, ProducerBatch]]] = []
         self._ask_id_at = Micros(0)
         self._drain_from: dict[int, int] = {}
+
+    def on_start(self, now: Micros) -> None:
+        """An idempotent producer asks for its id before there is anything to send."""
+        self.run(now)
 
     def on_metadata(self, now: Micros) -> None:
         """Leaders or partitions changed."""
@@ -83,7 +88,7 @@ class Sender(Client):
             for batch in list(self.accumulator.incomplete.values()):
                 self._fail(batch, idempotence.error, final_answer=False, why="the producer cannot go on")
             return False
-        if idempotence.state is IdempotenceState.UNINITIALIZED and (self.accumulator.incomplete or self.has_blocked):
+        if idempotence.state is IdempotenceState.UNINITIALIZED:
             self._ask_for_id(now, idempotence)
         return idempotence.state is IdempotenceState.READY
 
@@ -185,19 +190,29 @@ class Sender(Client):
                 base_sequence=batch.base_sequence,
             )
             topics.setdefault(batch.tp.topic, []).append(PartitionProduceData(index=batch.tp.partition, records=data))
+        ids = {topic: self.metadata.topic_ids.get(topic, ZERO_UUID) for topic in topics}
+        version = 12 if ZERO_UUID in ids.values() else 13
         request = ProduceRequest(
             acks=self.settings["acks"],
             timeout_ms=self.settings["request.timeout.ms"],
-            topic_data=tuple(TopicProduceData(name=t, partition_data=tuple(data)) for t, data in topics.items()),
+            topic_data=tuple(
+                TopicProduceData(name=t if version < 13 else "", topic_id=ids[t], partition_data=tuple(data))
+                for t, data in topics.items()
+            ),
         )
         if self.settings["acks"] == 0:
-            self.network.send(now, node, PRODUCE, request, None, version=12)
+            self.network.send(now, node, PRODUCE, request, None, version=version)
             for batch in batches:
                 self._succeed(batch, -1, -1)
             return
-        self.network.send(now, node, PRODUCE, request, self._on_produced(batches), version=12)
+        names = {id_: topic for topic, id_ in ids.items()} if version >= 13 else {}
+        self.network.send(now, node, PRODUCE, request, self._on_produced(batches, names), version=version)
 
-    def _on_produced(self, batches: list[ProducerBatch]) -> Callable[[Micros, Any], None]:
+    def _on_produced(
+        self, batches: list[ProducerBatch], names: dict[Uuid, str]
+    ) -> Callable[[Micros, ProduceResponse | Lost], None]:
+        """``names``: of the topics that were asked for by their ids."""
+
         def answered(now: Micros, response: ProduceResponse | Lost) -> None:
             if isinstance(response, Lost):
                 error = errors.REQUEST_TIMED_OUT if response.timed_out else errors.NETWORK_EXCEPTION
@@ -205,7 +220,7 @@ class Sender(Client):
                     self._complete(now, batch, PartitionProduceResponse(error_code=error, base_offset=-1))
                 return
             found = {
-                TopicPartition(topic.name, answer.index): answer
+                TopicPartition(names.get(topic.topic_id, topic.name), answer.index): answer
                 for topic in response.responses
                 for answer in topic.partition_responses
             }

@@ -47,7 +47,12 @@ class Read(NamedTuple):
 
 
 class UnexpectedOffset(Exception):
-    """A follower was handed batches that begin before its log ends."""
+    """A follower was handed batches that begin before its log ends; ``first`` and ``last``: their offsets."""
+
+    def __init__(self, message: str, first: int, last: int) -> None:
+        super().__init__(message)
+        self.first = first
+        self.last = last
 
 
 class Log:
@@ -73,6 +78,10 @@ class Log:
         """The pass that compacts this log now; whoever takes it away gives the pass up."""
         self.on_truncated: Callable[[int], None] = lambda _: None
         """Told the base of the active segment when the log was cut below it."""
+        self.on_start_moved: Callable[[], None] = lambda: None
+        """Told that records at the start are gone."""
+        self.on_cut: Callable[[], None] = lambda: None
+        """Told that the log was cut, or replaced by an empty one."""
         self.recovery_point = 0
         """All below it is durable."""
         self.moved: dict[str, Log] = {}
@@ -142,7 +151,8 @@ class Log:
                     break
                 batches.ensure_valid(batch, 0, span.size)
                 if head.base_offset < self.log_end_offset:
-                    raise UnexpectedOffset(f"{self.directory} ends at {self.log_end_offset}, not {head.base_offset}")
+                    text = f"{self.directory} ends at {self.log_end_offset}, not {head.base_offset}"
+                    raise UnexpectedOffset(text, head.base_offset, head.last_offset)
                 self.epochs.assign(head.leader_epoch, head.base_offset)
                 self._maybe_roll(head, span.size, now_ms)
                 self._append(batch, head)
@@ -254,6 +264,17 @@ class Log:
                 return Read(segment.read(first, _limit(segment, first, end, max_bytes, at_least_one=at_least_one)))
         return Read(b"")
 
+    def bytes_between(self, offset: int, bound: int) -> int | None:
+        """From the batch that holds an offset to the bound; None when they are in different segments."""
+        segment = self.segments[self._segment_index(offset)]
+        if self.segments[self._segment_index(bound)] is not segment:
+            return None
+        first, end = segment.index_of(offset), segment.index_before(bound)
+        if first >= end:
+            return 0
+        last = segment.batches[end - 1]
+        return last.position + last.size - segment.batches[first].position
+
     def _segment_index(self, offset: int) -> int:
         segments = self.segments
         index = len(segments) - 1
@@ -293,6 +314,7 @@ class Log:
         self.epochs.truncate_from_start(offset)
         self.note_moved()
         self.outbox.happened(facts.LogStartAdvanced(log=self.directory, to=offset))
+        self.on_start_moved()
         return True
 
     # ----------------------------------------------------------------------- truncating
@@ -322,6 +344,7 @@ class Log:
         self.note_moved()
         self.rebuild_producers(offset, now_ms)
         self.outbox.happened(facts.LogTruncated(log=self.directory, to=offset, was=was))
+        self.on_cut()
         return True
 
     def replace_all(self, offset: int, now_ms: int) -> None:
@@ -338,6 +361,7 @@ class Log:
         self.producers.clear(offset)
         self.producers.last_snapshot_offset = -1
         self.outbox.happened(facts.LogReplaced(log=self.directory, at=offset, was=was))
+        self.on_cut()
 
     def replace_segments(self, old: list[Segment], new: Segment) -> None:
         """A compacted segment takes the place of those it was made of (Kafka: ``LocalLog.replaceSegments``)."""
@@ -353,7 +377,7 @@ class Log:
 
     def rebuild_producers(self, offset: int, now_ms: int) -> None:
         """Producers as of an offset: the newest snapshot not beyond it, and the batches after that."""
-        self._delete_snapshots(lambda at: at > offset or at < self.log_start_offset)
+        self._delete_snapshots(lambda at: at > offset or at <= self.log_start_offset)
         self.producers.clear(self.log_start_offset)
         for at in sorted(self.snapshot_offsets(), reverse=True):
             file = self.files.get(file_name(self.directory, at, SNAPSHOT))

@@ -157,6 +157,12 @@ class LogDirectory:
         self.recovery_points.write()
         self.log_starts.write()
 
+    def write_recovery_points(self) -> None:
+        """At once after a log was cut: recovery must not take what is behind for durable (Kafka: ``truncateTo``)."""
+        for directory, log in self._moved.items():
+            self.recovery_points.put(TopicPartition.parse(directory), log.recovery_point)
+        self.recovery_points.write()
+
     def close(self, broker_epoch: int) -> None:
         """A clean stop: flush, snapshots, checkpoints, and the file that says so."""
         for tp, log in self.logs.items():

@@ -74,8 +74,7 @@ class DeleteRecordsApi:
             pending.answers[tp] = _result(tp, error=error)
             return
         needed = partition.log.high_watermark if offset == HIGH_WATERMARK else offset
-        if partition.log.advance_log_start(needed):
-            self._replicas.on_log_start(partition)
+        partition.log.advance_log_start(needed)
         low = self._low_watermark(partition)
         if low >= needed:
             pending.answers[tp] = _result(tp, low)

@@ -32,12 +32,14 @@ from kafsim.protocol.messages.fetch import (
 )
 from kafsim.protocol.types import ConnectionId, Header, Micros, millis
 from kafsim.protocol.uuid import Uuid
+from kafsim.storage.log import Log
 
 TIMER = "fetch-purgatory"
 NO_DIVERGENCE = EpochEndOffset()
 NO_SUCH_EPOCH = EpochEndOffset(epoch=-1, end_offset=-2)
 """The epoch fetched last is not known here."""
 NO_LEADER = LeaderIdAndEpoch()
+UNKNOWN = (errors.UNKNOWN_TOPIC_ID, errors.UNKNOWN_TOPIC_OR_PARTITION)
 FOLLOWERS_SERVE_SINCE = 11
 """The version from which consumers may fetch from followers (KIP-392)."""
 
@@ -55,6 +57,14 @@ class ReadResult(NamedTuple):
     """The replica that the consumer is to read from."""
     left_out: bool = False
     """There are records, and they did not fit into the answer any more."""
+    available: int | None = 0
+    """Bytes between the fetch offset and the bound; None when one is on another segment, or behind the other."""
+
+    @property
+    def is_settled(self) -> bool:
+        """Is there no more to say? What was given may be asked for again without being named again."""
+        gave = self.records or self.left_out or self.preferred >= 0 or self.diverging is not NO_DIVERGENCE
+        return not self.error and not gave and self.available is not None
 
 
 class FetchApi:
@@ -178,6 +188,7 @@ class FetchApi:
             log.log_start_offset,
             records=read.records,
             left_out=asked.fetch_offset < bound and not read.records,
+            available=_available(log, asked.fetch_offset, bound, asked.partition_max_bytes),
         )
 
     def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
@@ -198,14 +209,26 @@ class FetchApi:
         return NO_DIVERGENCE
 
     def _is_enough(self, session: FetchSession, request: FetchRequest, results: list[ReadResult]) -> bool:
+        """Is there nothing to wait for (Kafka: ``fetchMessages``, ``DelayedFetch``)?
+
+        Whoever fetches an older segment, or from behind the bound, is answered at once; a topic that is not known here
+        does not count while another partition does.
+        """
         if request.max_wait_ms <= 0 or not session.partitions:
             return True
-        size = 0
-        for result in results:
+        counted = [r for r in results if r.error not in UNKNOWN]
+        if len(session.partitions) == len(results) - len(counted):
+            return True
+        least = min(request.min_bytes, request.max_bytes, self._max_bytes)
+        size = available = 0
+        for result in counted:
             if result.error or result.diverging is not NO_DIVERGENCE or result.preferred >= 0:
                 return True
+            if result.available is None:
+                return True
             size += len(result.records)
-        return size >= request.min_bytes
+            available += result.available
+        return max(size, available) >= least
 
     # -------------------------------------------------------------------------- answering
 
@@ -225,8 +248,11 @@ class FetchApi:
         for result in results:
             if self._belongs(session, result):
                 topics.setdefault(result.cached.key[0], []).append(self._data(result))
-            if result.error == errors.NONE and not result.left_out:
+            if result.is_settled:
                 session.dirty.pop(result.cached.key, None)
+            elif result.records:
+                session.dirty.pop(result.cached.key, None)
+                session.dirty[result.cached.key] = None  # whoever gave something comes last next time
         responses = tuple(
             FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
         )
@@ -319,3 +345,11 @@ class FetchApi:
             partition = self._replicas.by_key.get(key)
             if partition is not None:
                 partition.forget(session)
+
+
+def _available(log: Log, offset: int, bound: int, most: int) -> int | None:
+    """How much a fetcher may count on: bytes up to the bound; None when it need not wait for more."""
+    if offset >= bound:
+        return 0 if offset == bound else None
+    size = log.bytes_between(offset, bound)
+    return None if size is None else min(size, most)

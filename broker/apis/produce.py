@@ -1,4 +1,4 @@
-"""Produce (0), version 12.
+"""Produce (0), version 13, which names topics by their ids.
 
 Behaviour:
 * acks=0 is not answered, and an error closes the connection; acks=1 is answered when the leader has written.
@@ -13,6 +13,7 @@ from functools import partial
 
 import attrs
 
+from kafsim.broker.apis.delete_records import INTERNAL_TOPICS
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.protocol import errors
@@ -31,10 +32,16 @@ from kafsim.protocol.messages.produce import (
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import ConnectionId, EventNumber, Header, Micros, TopicPartition, millis
+from kafsim.protocol.uuid import ZERO_UUID, Uuid, to_text
 from kafsim.storage.log import Appended
 
 TIMER = "produce-purgatory"
 NO_LEADER = LeaderIdAndEpoch()
+IDS_SINCE = 13
+UNKNOWN = "?"
+"""Stands before the id of a topic that has no name here."""
+ADMIN = "__admin_client"
+"""Who may write to internal topics."""
 
 EXPECTED = frozenset(
     {
@@ -63,6 +70,8 @@ class PendingProduce:
     answers: dict[TopicPartition, PartitionProduceResponse]
     waiting: dict[TopicPartition, tuple[Partition, Appended, int]]
     event: EventNumber
+    ids: dict[str, Uuid] = attrs.field(factory=dict)
+    """Of the topics that were named so."""
     may_be_transactional: bool = False
     """The request names a transactional id."""
     done: bool = False
@@ -81,8 +90,12 @@ class ProduceApi:
         pending = PendingProduce(connection, header, request.acks, request.timeout_ms, {}, {}, self._outbox.event)
         pending.may_be_transactional = request.transactional_id is not None
         for topic in request.topic_data:
+            name = topic.name
+            if header.version >= IDS_SINCE:
+                name = self._replicas.topic_name(topic.topic_id) or UNKNOWN + to_text(topic.topic_id)
+                pending.ids[name] = topic.topic_id
             for data in topic.partition_data:
-                self._append(now, pending, TopicPartition(topic.name, data.index), data)
+                self._append(now, pending, TopicPartition(name, data.index), data)
         for tp, (partition, appended, _) in list(pending.waiting.items()):
             if request.acks == -1:
                 partition.wait_for(appended.last_offset + 1, partial(self._finish, pending, tp))
@@ -97,8 +110,15 @@ class ProduceApi:
         if is_transactional(data.records or b"") and not pending.may_be_transactional:
             pending.answers[tp] = self._error(tp, errors.TRANSACTIONAL_ID_AUTHORIZATION_FAILED, malformed=True)
             return
+        if tp.topic.startswith(UNKNOWN):
+            pending.answers[tp] = self._error(tp, errors.UNKNOWN_TOPIC_ID)
+            return
         if pending.acks not in (-1, 0, 1):
             pending.answers[tp] = self._error(tp, errors.INVALID_REQUIRED_ACKS)
+            return
+        if tp.topic in INTERNAL_TOPICS and pending.header.client_id != ADMIN:
+            text = f"Cannot append to internal topic {tp.topic}"
+            pending.answers[tp] = self._error(tp, errors.INVALID_TOPIC_EXCEPTION, text)
             return
         partition = self._replicas.partition(tp)
         if isinstance(partition, int):
@@ -196,7 +216,12 @@ class ProduceApi:
         for tp, answer in pending.answers.items():
             topics.setdefault(tp.topic, []).append(answer)
         responses = tuple(
-            TopicProduceResponse(name=topic, partition_responses=tuple(answers)) for topic, answers in topics.items()
+            TopicProduceResponse(
+                name="" if topic in pending.ids else topic,
+                topic_id=pending.ids.get(topic, ZERO_UUID),
+                partition_responses=tuple(answers),
+            )
+            for topic, answers in topics.items()
         )
         self._outbox.reply(pending.connection, pending.header, ProduceResponse(responses=responses))
 

@@ -19,7 +19,7 @@ def test_records_share_a_batch_until_the_next_may_not_fit() -> None:
     assert not full
     second, _, full = _append(accumulator, b"x" * 60)
     assert second is not first
-    assert full
+    assert not full  # the last batch is not
     assert first.closed
     assert first.size <= 200
 
@@ -29,7 +29,7 @@ def test_a_record_larger_than_a_batch_gets_one_of_its_own() -> None:
     batch, _, full = _append(accumulator, b"x" * 500)
     assert not full  # it waits for linger.ms, as in Kafka: its limit is the most that the record could have taken
     other, _, full = _append(accumulator, b"y")
-    assert full
+    assert not full
     assert other is not batch
     assert batch.count == 1
     assert (accumulator.take(TP), accumulator.take(TP)) == (batch, other)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -60,18 +61,20 @@ def test_only_partitions_with_a_leader_are_drawn() -> None:
 
 def test_short_queues_are_drawn_more_often() -> None:
     """Weights are the longest queue + 1 - the own one (KIP-794): 1, 4 and 5 of 10 here."""
-    partitioner = StickyPartitioner(SIZE, Chance(3).stream("sticky"))
-    partitioner.loads({0: 4, 1: 1, 2: 0})
+    partitioner = StickyPartitioner(SIZE, Chance(3).stream("sticky"), lambda: {0: 4, 1: 1, 2: 0})
     drawn = Counter(_draws(partitioner, 5_000))
     assert [round(drawn[partition] / 500) for partition in range(3)] == [1, 4, 5]
 
 
 def test_even_queues_and_no_adaptation_draw_evenly() -> None:
-    for adaptive, queues in ((True, {0: 2, 1: 2, 2: 2}), (False, {0: 9, 1: 0, 2: 0})):
-        partitioner = StickyPartitioner(SIZE, Chance(4).stream("sticky"), adaptive=adaptive)
-        partitioner.loads(queues)
+    for queues in ({0: 2, 1: 2, 2: 2}, None):
+        partitioner = StickyPartitioner(SIZE, Chance(4).stream("sticky"), partial(_same, queues))
         drawn = Counter(_draws(partitioner, 6_000))
         assert all(1_800 < drawn[partition] < 2_200 for partition in range(3))
+
+
+def _same(queues: dict[int, int] | None) -> dict[int, int] | None:
+    return queues
 
 
 def _draws(partitioner: StickyPartitioner, count: int) -> list[int]:
