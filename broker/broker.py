@@ -25,8 +25,8 @@ from kafsim.broker.apis.produce import ProduceApi
 from kafsim.broker.config_admin import AlterConfigsApi
 from kafsim.broker.controller_channel import ControllerChannel
 from kafsim.broker.fetch_session import FetchSessionCache
+from kafsim.broker.lifecycle import PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
-from kafsim.broker.lifecycle import BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.metadata_loader import MetadataLoader
 from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
@@ -111,6 +111,7 @@ class Broker:
             given,
             self._heartbeats,
             interval=millis(settings["broker.heartbeat.interval.ms"]),
+            patience=millis(settings["initial.broker.registration.timeout.ms"]),
             cluster_id=raft.cluster_id,
             rack=rack,
             directory=raft.me.directory,
@@ -167,6 +168,7 @@ class Broker:
     def _make_timers(self) -> dict[TimerKey, Callable[[Micros], None]]:
         return {
             LIFECYCLE_TIMER: self.lifecycle.on_timer,
+            PATIENCE_TIMER: self.lifecycle.on_patience_over,
             POLL: lambda now: self.raft.on_timer(now, POLL),
             ALTER_PARTITION_TIMER: self.isr_changes.on_timer,
             fetch.TIMER: self.fetches.on_timer,

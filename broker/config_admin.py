@@ -6,6 +6,7 @@ the one that received it. Names that nobody knows are taken, and stored.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -68,6 +69,9 @@ class AlterConfigsApi:
             return errors.INVALID_REQUEST, "Each resource must appear at most once."
         if len(set(names)) < len(names):
             return errors.INVALID_REQUEST, "Error due to duplicate config keys"
+        unknown = [c.config_operation for c in resource.configs if c.config_operation not in range(4)]
+        if unknown and resource.resource_type == BROKER:
+            return errors.INVALID_REQUEST, f"Unknown operations type {unknown[0]}"
         missing = [c.name for c in resource.configs if c.config_operation != DELETE and c.value is None]
         if missing:
             return errors.INVALID_REQUEST, f"Null value not supported for : {', '.join(missing)}"
@@ -79,7 +83,7 @@ class AlterConfigsApi:
 
     def _check_broker(self, resource: AlterConfigsResource) -> Refusal | None:
         name = resource.resource_name
-        if name and not name.lstrip("-").isdigit():
+        if name and (not _INTEGER.fullmatch(name) or not -(2**31) <= int(name) < 2**31):
             return errors.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}"
         if name and int(name) != self._id:
             return errors.INVALID_REQUEST, f"Unexpected broker id, expected {self._id}, but received {name}"
@@ -94,6 +98,9 @@ class AlterConfigsApi:
         except ConfigError as error:
             return errors.INVALID_REQUEST, str(error)
         return None
+
+
+_INTEGER = re.compile(r"[+-]?[0-9]+")
 
 
 def _apply(values: dict[str, str], config: AlterableConfig) -> None:

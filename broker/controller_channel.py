@@ -13,6 +13,7 @@ import attrs
 
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.messages.alter_partition import AlterPartitionResponse
 from kafsim.protocol.types import Address, ConnectionId, Header, Micros, millis
 
 RETRY = millis(50)
@@ -92,7 +93,7 @@ class ControllerChannel:
     def on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
         if connection != self._connection or header.correlation_id != self._correlation or self._in_flight is None:
             return
-        if getattr(body, "error_code", 0) == errors.NOT_CONTROLLER:
+        if _is_not_controller(body):
             self._outbox.close(connection)
             self._forget()
             self._try_again(now)
@@ -129,3 +130,11 @@ class ControllerChannel:
         if self._queue:
             self._waiting = True
             self._outbox.set_timer(self._timer, Micros(now + RETRY))
+
+
+def _is_not_controller(body: Any) -> bool:
+    """Says it of the whole request, or of one partition in it (Kafka: ``errorCounts``)."""
+    if isinstance(body, AlterPartitionResponse):
+        answers = (partition.error_code for topic in body.topics for partition in topic.partitions)
+        return errors.NOT_CONTROLLER in (body.error_code, *answers)
+    return getattr(body, "error_code", 0) == errors.NOT_CONTROLLER

@@ -5,7 +5,8 @@
     any other --asked to stop--> SHUTTING_DOWN
 
 Registration is tried again every heartbeat interval whatever went wrong; an error in a heartbeat never leads to a new
-registration. A running broker that was fenced goes on, and is unfenced by its next heartbeat.
+registration. A broker that cannot register within initial.broker.registration.timeout.ms, or is not let go within five
+minutes, stops by itself. A running broker that was fenced goes on, and is unfenced by its next heartbeat.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, millis
 from kafsim.protocol.uuid import Uuid
 
-TIMER = "lifecycle"
+TIMER, PATIENCE_TIMER = "lifecycle", "lifecycle-patience"
+SHUTDOWN_PATIENCE = millis(300_000)
 SOON = millis(10)
 STOPPING_SOON = millis(50)
 PORT = 9092
@@ -49,6 +51,7 @@ class BrokerLifecycle:
         channel: ControllerChannel,
         *,
         interval: Micros,
+        patience: Micros,
         cluster_id: str,
         rack: str | None,
         directory: Uuid,
@@ -63,6 +66,7 @@ class BrokerLifecycle:
         self._outbox = given.outbox
         self._channel = channel
         self._interval = interval
+        self._patience = patience
         self._metadata_offset = metadata_offset
         self._on_state = on_state
         self._asking = False
@@ -80,6 +84,7 @@ class BrokerLifecycle:
 
     def start(self, now: Micros) -> None:
         self._outbox.happened(BrokerStateChanged(state=self.state.value))
+        self._outbox.set_timer(PATIENCE_TIMER, Micros(now + self._patience))
         self._channel.send(now, self._registration, self._on_registration)
 
     def _on_registration(self, now: Micros, response: BrokerRegistrationResponse | None) -> None:
@@ -87,6 +92,7 @@ class BrokerLifecycle:
             self._again(now, self._interval)
             return
         self.epoch = response.broker_epoch
+        self._outbox.cancel_timer(PATIENCE_TIMER)
         self._heartbeat(now)
 
     def on_timer(self, now: Micros) -> None:
@@ -94,6 +100,11 @@ class BrokerLifecycle:
             self._channel.send(now, self._registration, self._on_registration)
         else:
             self._heartbeat(now)
+
+    def on_patience_over(self, now: Micros) -> None:
+        """Nobody took the registration, or nobody let this broker go: it stops all the same."""
+        if self.state is not BrokerLifecycleState.SHUTTING_DOWN:
+            self._become(now, BrokerLifecycleState.SHUTTING_DOWN)
 
     def set_ready_to_unfence(self, now: Micros) -> None:
         """The metadata has been applied: from now on the broker wants to serve."""
@@ -103,6 +114,7 @@ class BrokerLifecycle:
     def begin_controlled_shutdown(self, now: Micros) -> None:
         if self.state is BrokerLifecycleState.RUNNING:
             self._become(now, BrokerLifecycleState.PENDING_CONTROLLED_SHUTDOWN)
+            self._outbox.set_timer(PATIENCE_TIMER, Micros(now + SHUTDOWN_PATIENCE))
             self._heartbeat(now)
         elif self.state is not BrokerLifecycleState.PENDING_CONTROLLED_SHUTDOWN:
             self._become(now, BrokerLifecycleState.SHUTTING_DOWN)
@@ -114,6 +126,7 @@ class BrokerLifecycle:
         if self.epoch < 0 or self.state is BrokerLifecycleState.SHUTTING_DOWN:
             return
         self._asking = True
+        self._outbox.cancel_timer(TIMER)
         request = BrokerHeartbeatRequest(
             broker_id=self.id,
             broker_epoch=self.epoch,
@@ -130,7 +143,7 @@ class BrokerLifecycle:
             self._again(now, self._interval)
             return
         delay = self._after_heartbeat(now, response)
-        if self.state is not BrokerLifecycleState.SHUTTING_DOWN:
+        if self.state is not BrokerLifecycleState.SHUTTING_DOWN and not self._asking:
             self._again(now, Micros(0) if asked else delay)
 
     def _after_heartbeat(self, now: Micros, response: BrokerHeartbeatResponse) -> Micros:

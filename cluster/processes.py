@@ -58,7 +58,7 @@ class Processes:
         return RaftClient(given, me, self.voters, self._settings, CLUSTER_ID, owners)
 
     def _server(self, given: Surroundings, raft: RaftClient) -> ControllerServer:
-        controller = Controller(given, raft, self._settings, self._shape.features, CLUSTER_ID)
+        controller = Controller(given, raft, self._settings, self._shape.features, CLUSTER_ID, self._static)
         return ControllerServer(raft, controller)
 
     def _broker(self, given: Surroundings, raft: RaftClient, logs: LogDirectory, owners: Owners) -> Broker:

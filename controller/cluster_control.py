@@ -165,7 +165,7 @@ class ClusterControl:
             return False, []
         id_, epoch, silent = expired
         broker = self.state.brokers.get(id_)
-        if broker is None or broker.epoch != epoch or broker.fenced:
+        if broker is None or broker.epoch != epoch:
             return True, []
         timeout = self.heartbeats.session_timeout // 1_000
         why = because(facts.SESSION, broker=id_, silent_ms=silent // 1_000, timeout_ms=timeout)

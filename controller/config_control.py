@@ -5,8 +5,11 @@ from __future__ import annotations
 from typing import Any
 
 from kafsim.controller.metadata_state import BROKER, TOPIC, MetadataState
+from kafsim.controller.topic_control import invalid_name
 from kafsim.protocol import errors
-from kafsim.protocol.config import ConfigError, check_topic
+from kafsim.protocol.config import LIST, ConfigError, check_topic, to_text
+from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
+from kafsim.protocol.dynamic_config import CHECKED as BROKER_SETTINGS
 from kafsim.protocol.messages.incremental_alter_configs import (
     AlterableConfig,
     AlterConfigsResource,
@@ -22,8 +25,11 @@ MIN_ISR = "min.insync.replicas"
 
 
 class ConfigControl:
-    def __init__(self, state: MetadataState) -> None:
+    """``settings``: the static ones of this node."""
+
+    def __init__(self, state: MetadataState, settings: dict[str, Any]) -> None:
         self.state = state
+        self._defaults = settings
 
     def alter(self, request: IncrementalAlterConfigsRequest) -> tuple[list[Any], IncrementalAlterConfigsResponse]:
         records: list[Any] = []
@@ -40,7 +46,7 @@ class ConfigControl:
                 )
             )
         if self.state.elr_enabled:
-            touched = [r.resource_name for r in records if r.name == MIN_ISR]
+            touched = [r.resource_name if r.resource_type == TOPIC else "" for r in records if r.name == MIN_ISR]
             records += [ClearElrRecord(topic_name=name) for name in touched]
         if request.validate_only:
             records = []
@@ -56,39 +62,51 @@ class ConfigControl:
         after = dict(now)
         try:
             for config in resource.configs:
-                self._apply(after, config)
+                self._apply(type_, after, config)
+            why = invalid_name(name) if type_ == TOPIC else None
+            if why is not None:
+                return [], errors.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {why}"
             if type_ == TOPIC:
-                check_topic(after)
-            self._check_elr(type_, name, now, after)
+                check_topic(after, self._defaults)
+            changed = self._changed(resource, now, after)
+            if type_ == BROKER and MIN_ISR in changed:
+                self._check_elr(name, after)
         except ConfigError as error:
             return [], errors.INVALID_CONFIG, str(error)
         if type_ == TOPIC and name not in self.state.topic_ids:
             return [], errors.UNKNOWN_TOPIC_OR_PARTITION, f"The topic '{name}' does not exist."
         if type_ == BROKER and name and int(name) not in self.state.brokers:
             return [], errors.BROKER_ID_NOT_REGISTERED, f"No node with id {name} found."
-        changed = [key for key in {**now, **after} if now.get(key) != after.get(key)]
-        if type_ == BROKER:
-            changed = [config.name for config in resource.configs]  # Kafka writes them though nothing differs
         return (
             [ConfigRecord(resource_type=type_, resource_name=name, name=key, value=after.get(key)) for key in changed],
             errors.NONE,
             None,
         )
 
-    def _apply(self, values: dict[str, str], config: AlterableConfig) -> None:
+    def _changed(self, resource: AlterConfigsResource, now: dict[str, str], after: dict[str, str]) -> list[str]:
+        """What is written; for brokers also what does not differ, as in Kafka."""
+        if resource.resource_type == BROKER:
+            return [config.name for config in resource.configs]
+        return [key for key in {**now, **after} if now.get(key) != after.get(key)]
+
+    def _apply(self, type_: int, values: dict[str, str], config: AlterableConfig) -> None:
         if config.config_operation == SET:
             values[config.name] = config.value or ""
         elif config.config_operation == DELETE:
             values.pop(config.name, None)
         else:
-            old = [part for part in values.get(config.name, "").split(",") if part]
+            setting = (TOPIC_SETTINGS.by_name if type_ == TOPIC else BROKER_SETTINGS).get(config.name)
+            if setting is None or setting.type != LIST:
+                what = "APPEND" if config.config_operation == APPEND else "SUBTRACT"
+                raise ConfigError(f"Can't {what} to key {config.name} because its type is not LIST.")
+            old = [part for part in values.get(config.name, to_text(setting.default)).split(",") if part]
             given = (config.value or "").split(",")
             adds = config.config_operation == APPEND
             kept = old + [g for g in given if g not in old] if adds else [o for o in old if o not in given]
             values[config.name] = ",".join(kept)
 
-    def _check_elr(self, type_: int, name: str, now: dict[str, str], after: dict[str, str]) -> None:
-        if not self.state.elr_enabled or type_ != BROKER or now.get(MIN_ISR) == after.get(MIN_ISR):
+    def _check_elr(self, name: str, after: dict[str, str]) -> None:
+        if not self.state.elr_enabled:
             return
         if name:
             raise ConfigError("Broker-level min.insync.replicas cannot be altered while ELR is enabled.")

@@ -97,6 +97,7 @@ class Controller:
         settings: dict[str, Any],
         features: dict[str, int],
         cluster_id: str,
+        static: frozenset[str] = frozenset(),
     ) -> None:
         self.given = given
         self.raft = raft
@@ -107,8 +108,10 @@ class Controller:
         self.state = MetadataState()
         self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
         self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards, given.address.id)
-        self.topics = TopicControl(self.state, self.heartbeats, settings, given.entropy)
-        self.configs = ConfigControl(self.state)
+        self.topics = TopicControl(
+            self.state, self.heartbeats, settings, given.entropy, node=given.address.id, static=static
+        )
+        self.configs = ConfigControl(self.state, settings)
         self.reassignments = ReassignmentControl(self.state, self.replication, self.topics)
         self.cluster = ClusterControl(
             self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
@@ -329,6 +332,9 @@ class Controller:
 
     def _answer(self, now: Micros, connection: ConnectionId, header: Header, records: list[Any], response: Any) -> int:
         """Append what was decided; the answer leaves when it, and whatever it saw, is committed."""
+        if not records and hasattr(response, "error_code") and response.error_code:
+            self.outbox.reply(connection, header, response)  # what Kafka throws waits for nothing
+            return -1
         if records and not self._append(now, records):
             self._refuse(connection, header, type(response) if hasattr(response, "error_code") else None)
             return -1

@@ -39,6 +39,11 @@ from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 PREFERRED_ELECTION, UNCLEAN_ELECTION = 0, 1
+ELECTION_TEXTS = {
+    errors.PREFERRED_LEADER_NOT_AVAILABLE: "The preferred leader was not available.",
+    errors.ELIGIBLE_LEADERS_NOT_AVAILABLE: "Eligible topic partition leaders are not available.",
+    errors.ELECTION_NOT_NEEDED: "Leader election not needed for topic partition.",
+}
 """Kafka: ``ElectionType``."""
 
 
@@ -277,6 +282,11 @@ class ReplicationControl:
         """An admin's request. Asked for all partitions, those that need no election are left out of the answer."""
         records: list[Any] = []
         results = []
+        if request.election_type not in (PREFERRED_ELECTION, UNCLEAN_ELECTION):
+            text = f"Unknown election type {request.election_type}"
+            return [], ElectLeadersResponse(
+                error_code=errors.INVALID_REQUEST, replica_election_results=_all_refused(request, text)
+            )
         for topic, indexes in self._asked_for_election(request):
             answers = [self._elect_one(topic, index, request.election_type, records) for index in indexes]
             if request.topic_partitions is None:
@@ -304,7 +314,7 @@ class ReplicationControl:
             records += made
             missing = errors.PREFERRED_LEADER_NOT_AVAILABLE if is_preferred else errors.ELIGIBLE_LEADERS_NOT_AVAILABLE
             error = errors.NONE if made else missing
-        return PartitionResult(partition_id=index, error_code=error, error_message=None)
+        return PartitionResult(partition_id=index, error_code=error, error_message=ELECTION_TEXTS.get(error))
 
     # ----------------------------------------------------------------------------- facts
 
@@ -336,3 +346,16 @@ class ReplicationControl:
                 )
             )
         return change.record
+
+
+def _all_refused(request: ElectLeadersRequest, why: str) -> tuple[ReplicaElectionResult, ...]:
+    error = errors.INVALID_REQUEST
+    return tuple(
+        ReplicaElectionResult(
+            topic=asked.topic,
+            partition_result=tuple(
+                PartitionResult(partition_id=index, error_code=error, error_message=why) for index in asked.partitions
+            ),
+        )
+        for asked in request.topic_partitions or ()
+    )

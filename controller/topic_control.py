@@ -3,14 +3,25 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 from typing import Any
 
 from kafsim.controller.heartbeats import Heartbeats
-from kafsim.controller.metadata_state import TOPIC, MetadataState
+from kafsim.controller.metadata_state import BROKER, TOPIC, MetadataState
 from kafsim.controller.placer import PlacementError, Usable, place
 from kafsim.protocol import errors
+from kafsim.protocol.config import (
+    BROKER_DEFAULT_OF_TOPIC,
+    DEFAULT,
+    DYNAMIC_BROKER,
+    DYNAMIC_DEFAULT_BROKER,
+    DYNAMIC_TOPIC,
+    STATIC_BROKER,
+    ConfigError,
+    check_topic,
+    to_text,
+)
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
-from kafsim.protocol.config import ConfigError, check_topic, to_text
 from kafsim.protocol.entropy import Entropy
 from kafsim.protocol.java import timeline_order
 from kafsim.protocol.messages.create_partitions import (
@@ -40,6 +51,10 @@ from kafsim.protocol.metadata.topic_record import TopicRecord
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 MAX_PARTITIONS = 10_000
+MAX_RECORDS = 10_000
+"""Of one request (Kafka: ``MAX_RECORDS_PER_USER_OP``)."""
+TOO_LARGE = "Unable to perform excessively large batch operation."
+METADATA_TOPIC = "__cluster_metadata"
 Placement = tuple[tuple[int, ...], tuple[int, ...]]
 """The replicas of a partition, and its first ISR."""
 _LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
@@ -67,12 +82,25 @@ def invalid_name(name: str) -> str | None:
     return None
 
 
+def _not_created(name: str, error: int, message: str | None) -> CreatableTopicResult:
+    return CreatableTopicResult(name=name, error_code=error, error_message=message)
+
+
 class TopicControl:
-    """``settings`` are the controller's static broker settings."""
+    """``settings`` of this node, with the names of those that were given, ``static``; ``node``: its id."""
 
     def __init__(
-        self, state: MetadataState, heartbeats: Heartbeats, settings: dict[str, Any], entropy: Entropy
+        self,
+        state: MetadataState,
+        heartbeats: Heartbeats,
+        settings: dict[str, Any],
+        entropy: Entropy,
+        *,
+        node: int,
+        static: frozenset[str],
     ) -> None:
+        self.node = node
+        self.static = static
         self.state = state
         self.heartbeats = heartbeats
         self.settings = settings
@@ -81,29 +109,40 @@ class TopicControl:
     # ---------------------------------------------------------------------------- create
 
     def create(self, request: CreateTopicsRequest) -> tuple[list[Any], CreateTopicsResponse]:
-        """All topics that can be created, in one batch; an error for each of the others."""
-        total = sum(self._partition_count(topic) for topic in request.topics)
+        """All topics that can be created, in one batch; an error for each of the others.
+
+        Names that are given twice, and that of the metadata, are answered last and count for nothing (Kafka:
+        ``ControllerApis.createTopics``).
+        """
         names = [topic.name for topic in request.topics]
-        records: list[Any] = []
-        results: list[CreatableTopicResult] = []
-        for topic in request.topics:
-            try:
-                if total > MAX_PARTITIONS:
-                    text = "Excessively large number of partitions per request."
-                    raise TopicError(errors.POLICY_VIOLATION, text)
-                if names.count(topic.name) > 1:
-                    raise TopicError(errors.INVALID_REQUEST, "Duplicate topic name.")
-                made, result = self._create_one(topic)
-            except TopicError as error:
-                results.append(
-                    CreatableTopicResult(name=topic.name, error_code=error.code, error_message=error.message)
-                )
-                continue
-            records += made
-            results.append(result)
+        twice = dict.fromkeys(name for name in names if names.count(name) > 1)
+        topics = [topic for topic in request.topics if topic.name not in (*twice, METADATA_TOPIC)]
+        records, results = self._create_all(topics)
+        results += [_not_created(name, errors.INVALID_REQUEST, "Duplicate topic name.") for name in twice]
+        if METADATA_TOPIC in names and METADATA_TOPIC not in twice:
+            text = f"Creation of internal topic {METADATA_TOPIC} is prohibited."
+            results.append(_not_created(METADATA_TOPIC, errors.INVALID_REQUEST, text))
         if request.validate_only:
             records = []
         return records, CreateTopicsResponse(topics=tuple(results))
+
+    def _create_all(self, topics: list[CreatableTopic]) -> tuple[list[Any], list[CreatableTopicResult]]:
+        if sum(self._partition_count(topic) for topic in topics) > MAX_PARTITIONS:
+            text = "Excessively large number of partitions per request."
+            return [], [_not_created(topic.name, errors.POLICY_VIOLATION, text) for topic in topics]
+        records: list[Any] = []
+        results: list[CreatableTopicResult] = []
+        for topic in topics:
+            try:
+                made, result = self._create_one(topic)
+            except TopicError as error:
+                results.append(_not_created(topic.name, error.code, error.message))
+                continue
+            records += made
+            results.append(result)
+        if len(records) > MAX_RECORDS:
+            return [], [_not_created(topic.name, errors.POLICY_VIOLATION, TOO_LARGE) for topic in topics]
+        return records, results
 
     def _partition_count(self, topic: CreatableTopic) -> int:
         if topic.assignments:
@@ -137,9 +176,6 @@ class TopicControl:
             raise TopicError(errors.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         if why is not None:
             raise TopicError(errors.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {why}")
-        if name == "__cluster_metadata":
-            text = "Creation of internal topic __cluster_metadata is prohibited."
-            raise TopicError(errors.INVALID_REQUEST, text)
         if "." in name or "_" in name:
             for other in self.state.topic_ids:
                 if other.replace(".", "_") == name.replace(".", "_"):
@@ -153,7 +189,7 @@ class TopicControl:
             raise TopicError(errors.INVALID_CONFIG, text)
         configs = {config.name: config.value or "" for config in topic.configs}
         try:
-            check_topic(configs)
+            check_topic(configs, self.settings)
         except ConfigError as error:
             raise TopicError(errors.INVALID_CONFIG, str(error)) from None
         return configs
@@ -217,12 +253,13 @@ class TopicControl:
             raise TopicError(errors.INVALID_PARTITIONS, text)
         return self._place(count, int(self.settings["default.replication.factor"]) if factor == -1 else factor)
 
-    def _place(self, count: int, factor: int) -> list[Placement]:
+    def _place(self, count: int, factor: int, *, is_new: bool = True) -> list[Placement]:
         prefix = f"Unable to replicate the partition {factor} time(s): "
         try:
             placed = place(self._usable(), count, factor, self.entropy)
         except PlacementError as error:
-            raise TopicError(errors.INVALID_REPLICATION_FACTOR, prefix + str(error)) from None
+            text = prefix + str(error) if is_new else str(error)
+            raise TopicError(errors.INVALID_REPLICATION_FACTOR, text) from None
         found = [(replicas, tuple(b for b in replicas if self.state.is_active(b))) for replicas in placed]
         if not all(isr for _, isr in found):
             text = prefix + "All brokers are currently fenced or in controlled shutdown."
@@ -253,11 +290,27 @@ class TopicControl:
         return state.directories[0] if state is not None and len(state.directories) == 1 else ZERO_UUID
 
     def _effective(self, configs: dict[str, str]) -> tuple[CreatableTopicConfigs, ...]:
-        return tuple(
-            CreatableTopicConfigs(name=name, value=to_text(configs.get(name, setting.default)), config_source=5)
-            for name, setting in sorted(TOPIC_SETTINGS.by_name.items())
-            if not name.startswith("internal.")
-        )
+        """All settings of a new topic, and where each comes from (Kafka: ``resolveEffectiveTopicConfigs``)."""
+        found = []
+        for name, setting in sorted(TOPIC_SETTINGS.by_name.items()):
+            if not name.startswith("internal."):
+                value, source = self._in_force(name, setting.default, configs)
+                found.append(CreatableTopicConfigs(name=name, value=value, config_source=source))
+        return tuple(found)
+
+    def _in_force(self, name: str, default: object, configs: dict[str, str]) -> tuple[str, int]:
+        if name in configs:
+            return configs[name], DYNAMIC_TOPIC
+        synonym = BROKER_DEFAULT_OF_TOPIC.get(name)
+        if synonym is None:
+            return to_text(default), DEFAULT
+        for resource, source in ((str(self.node), DYNAMIC_BROKER), ("", DYNAMIC_DEFAULT_BROKER)):
+            dynamic = self.state.config(BROKER, resource)
+            if synonym in dynamic:
+                return dynamic[synonym], source
+        if synonym in self.static:
+            return to_text(self.settings[synonym]), STATIC_BROKER
+        return to_text(default), DEFAULT
 
     # ------------------------------------------------------------------------------ grow
 
@@ -281,8 +334,7 @@ class TopicControl:
     def _grow(self, topic: CreatePartitionsTopic) -> list[Any]:
         topic_id = self.state.topic_ids.get(topic.name)
         if topic_id is None:
-            text = "This server does not host this topic-partition."
-            raise TopicError(errors.UNKNOWN_TOPIC_OR_PARTITION, text)
+            raise TopicError(errors.UNKNOWN_TOPIC_OR_PARTITION, None)
         now = self.state.partition_counts[topic_id]
         if topic.count == now:
             raise TopicError(errors.INVALID_PARTITIONS, f"Topic already has {now} partition(s).")
@@ -292,7 +344,7 @@ class TopicControl:
         like = timeline_order(range(now))[0]
         factor, more = len(self.state.partitions[topic_id, like].replicas), topic.count - now
         if topic.assignments is None:
-            placements = self._place(more, factor)
+            placements = self._place(more, factor, is_new=False)
         else:
             placements = self._assigned_anew(topic.assignments, now, more, factor)
         return [self._partition(topic_id, now + n, replicas, isr) for n, (replicas, isr) in enumerate(placements)]
@@ -310,19 +362,48 @@ class TopicControl:
     # ---------------------------------------------------------------------------- delete
 
     def delete(self, request: DeleteTopicsRequest) -> tuple[list[Any], DeleteTopicsResponse]:
-        records: list[Any] = []
-        results = []
-        for topic in request.topics:
-            name, topic_id = topic.name, topic.topic_id
-            if name is not None:
-                topic_id = self.state.topic_ids.get(name) or ZERO_UUID
-            known = topic_id in self.state.topic_names
-            unknown = errors.UNKNOWN_TOPIC_OR_PARTITION if name is not None else errors.UNKNOWN_TOPIC_ID
-            if not self.settings["delete.topic.enable"]:
-                results.append(DeletableTopicResult(name=name, error_code=errors.TOPIC_DELETION_DISABLED))
-            elif known:
-                records.append(RemoveTopicRecord(topic_id=topic_id))
-                results.append(DeletableTopicResult(name=self.state.topic_names[topic_id], topic_id=topic_id))
-            else:
-                results.append(DeletableTopicResult(name=name, topic_id=topic_id, error_code=unknown))
-        return records, DeleteTopicsResponse(responses=tuple(results))
+        """By name or by id; who is named twice, or both ways, is refused (Kafka: ``ControllerApis.deleteTopics``)."""
+        asked = [(name, ZERO_UUID) for name in request.topic_names] + [(t.name, t.topic_id) for t in request.topics]
+        if not self.settings["delete.topic.enable"]:
+            text = "Topic deletion is disabled."
+            return [], _deleted(_undeleted(n, i, errors.TOPIC_DELETION_DISABLED, text) for n, i in asked)
+        results: list[DeletableTopicResult] = []
+        doomed: dict[Uuid, str] = {}
+        for name, id_ in dict.fromkeys(asked):
+            refusal = self._not_deletable(name, id_, twice=asked.count((name, id_)) > 1, doomed=doomed)
+            if refusal is not None:
+                results.append(refusal)
+        results += [DeletableTopicResult(name=name, topic_id=id_) for id_, name in doomed.items()]
+        return [RemoveTopicRecord(topic_id=id_) for id_ in doomed], _deleted(results)
+
+    def _not_deletable(
+        self, name: str | None, id_: Uuid, *, twice: bool, doomed: dict[Uuid, str]
+    ) -> DeletableTopicResult | None:
+        """Why one that is asked for stays; else it is among the doomed."""
+        if name is None and id_ == ZERO_UUID:
+            return _undeleted(name, id_, errors.INVALID_REQUEST, "Neither topic name nor id were specified.")
+        if name is not None and id_ != ZERO_UUID:
+            return _undeleted(name, id_, errors.INVALID_REQUEST, "You may not specify both topic name and topic id.")
+        if twice:
+            what = "id" if name is None else "name"
+            return _undeleted(name, id_, errors.INVALID_REQUEST, f"Duplicate topic {what}.")
+        found = id_ if name is None else self.state.topic_ids.get(name) or ZERO_UUID
+        if found not in self.state.topic_names:
+            if name is None:
+                return _undeleted(name, id_, errors.UNKNOWN_TOPIC_ID, "This server does not host this topic ID.")
+            text = "This server does not host this topic-partition."
+            return _undeleted(name, id_, errors.UNKNOWN_TOPIC_OR_PARTITION, text)
+        if found in doomed:
+            del doomed[found]
+            text = "The provided topic name maps to an ID that was already supplied."
+            return _undeleted(name, found, errors.INVALID_REQUEST, text)
+        doomed[found] = self.state.topic_names[found]
+        return None
+
+
+def _deleted(results: Iterable[DeletableTopicResult]) -> DeleteTopicsResponse:
+    return DeleteTopicsResponse(responses=tuple(results))
+
+
+def _undeleted(name: str | None, topic_id: Uuid, error: int, message: str) -> DeletableTopicResult:
+    return DeletableTopicResult(name=name, topic_id=topic_id, error_code=error, error_message=message)

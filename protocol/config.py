@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,8 +14,11 @@ import attrs
 from kafsim.protocol.names import did_you_mean
 
 INT, LONG, BOOLEAN, STRING, LIST, DOUBLE, SHORT = "INT", "LONG", "BOOLEAN", "STRING", "LIST", "DOUBLE", "SHORT"
+DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT_BROKER, STATIC_BROKER, DEFAULT = range(1, 6)
+"""Where a setting stands, as Kafka numbers the places (``ConfigSource``)."""
 MAX_LONG = 0x7FFF_FFFF_FFFF_FFFF
 MAX_INT = 0x7FFF_FFFF
+_NUMBER = re.compile(r"[+-]?[0-9]+")
 _BITS = {INT: 31, LONG: 63, SHORT: 15}
 
 
@@ -59,10 +63,9 @@ class Setting:
         return text
 
     def _parse_number(self, text: str) -> int:
-        try:
-            number = int(text)
-        except ValueError:
-            raise ConfigError(self._refusal(text, f"Not a number of type {self.type}")) from None
+        if not _NUMBER.fullmatch(text):
+            raise ConfigError(self._refusal(text, f"Not a number of type {self.type}"))
+        number = int(text)
         if not -(2 ** _BITS[self.type]) <= number < 2 ** _BITS[self.type]:
             raise ConfigError(self._refusal(text, f"Not a number of type {self.type}"))
         return number
@@ -263,14 +266,24 @@ def topic_value(name: str, topic: Mapping[str, str], cluster: Mapping[str, str],
     synonym = BROKER_DEFAULT_OF_TOPIC.get(name)
     if synonym is None:
         return setting.default
-    if synonym in cluster:
-        return setting.parse(cluster[synonym])
-    return setting.parse(broker[synonym])
+    value = BROKER.by_name[synonym].parse(cluster[synonym]) if synonym in cluster else broker[synonym]
+    if name == "retention.ms":
+        return max(value, -1)  # Kafka: ``logRetentionTimeMillis``
+    return setting.parse(value)
 
 
-def check_topic(given: Mapping[str, str | None]) -> None:
-    """ConfigError in Kafka's words for a topic's settings that the controller refuses."""
-    for name, value in given.items():
+def check_topic(given: Mapping[str, str | None], broker: Mapping[str, Any]) -> None:
+    """ConfigError in Kafka's words for a topic's settings that the controller refuses; names that nobody knows first.
+
+    ``broker``: the static settings, which are the topic's defaults.
+    """
+    for name in given:
         if name not in TOPIC:
             raise ConfigError(f"Unknown topic config name: {name}")
-        TOPIC.by_name[name].parse(value)
+    own = {name: TOPIC.by_name[name].parse(given[name]) for name in TOPIC.by_name if name in given}
+    least = own.get("min.compaction.lag.ms", broker["log.cleaner.min.compaction.lag.ms"])
+    most = own.get("max.compaction.lag.ms", broker["log.cleaner.max.compaction.lag.ms"])
+    if least > most:
+        raise ConfigError(
+            f"conflict topic config setting min.compaction.lag.ms ({least}) > max.compaction.lag.ms ({most})"
+        )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from kafsim.protocol.config import BOOLEAN, BROKER, DOUBLE, INT, LONG, MAX_INT, MAX_LONG, Setting
+from kafsim.protocol.config import BOOLEAN, BROKER, DOUBLE, INT, LIST, LONG, MAX_INT, MAX_LONG, Setting
 
 
 def _names(text: str) -> frozenset[str]:
@@ -164,6 +164,7 @@ _OTHERS = (
     Setting("log.cleaner.threads", INT, 1, least=0),
     Setting("log.cleaner.io.buffer.size", INT, 524_288, least=0),
     Setting("log.cleaner.io.max.bytes.per.second", DOUBLE, None),
+    Setting("metric.reporters", LIST, ("org.apache.kafka.common.metrics.JmxReporter",)),
     Setting("max.connections", INT, MAX_INT, least=0),
     Setting("max.connection.creation.rate", INT, MAX_INT, least=0),
     Setting("max.connections.per.ip", INT, MAX_INT, least=0),

@@ -15,7 +15,19 @@ from kafsim.controller.metadata_state import TOPIC as TOPIC_RESOURCE
 from kafsim.controller.metadata_state import MetadataState
 from kafsim.protocol import config as settings
 from kafsim.protocol import errors
-from kafsim.protocol.config import BROKER, BROKER_DEFAULT_OF_TOPIC, TOPIC, Setting, to_text, topic_value
+from kafsim.protocol.config import (
+    BROKER,
+    BROKER_DEFAULT_OF_TOPIC,
+    DEFAULT,
+    DYNAMIC_BROKER,
+    DYNAMIC_DEFAULT_BROKER,
+    DYNAMIC_TOPIC,
+    STATIC_BROKER,
+    TOPIC,
+    Setting,
+    to_text,
+    topic_value,
+)
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.messages.describe_configs import (
     DescribeConfigsRequest,
@@ -27,7 +39,6 @@ from kafsim.protocol.messages.describe_configs import (
 )
 from kafsim.protocol.types import ConnectionId, Header, Micros
 
-DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT_BROKER, STATIC_BROKER, DEFAULT = range(1, 6)
 """Kafka: ``ConfigSource``."""
 _TYPES = {
     settings.BOOLEAN: 1,

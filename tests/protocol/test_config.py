@@ -28,7 +28,7 @@ def test_settings_are_parsed_to_their_types() -> None:
 )
 def test_what_kafka_refuses(name: str, value: object, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
-        check_topic({name: str(value)})
+        check_topic({name: str(value)}, BROKER.parse({}))
 
 
 def test_the_nearest_value_wins() -> None:
