@@ -44,7 +44,6 @@ class ControllerServer:
     def forget(self, connection: ConnectionId) -> None:
         """A client's connection is gone."""
         self._requests.forget(connection)
-        self.raft.on_client_gone(connection)
 
     def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
         if isinstance(body, QUORUM_REQUESTS):

@@ -43,8 +43,18 @@ def describe_quorum(now: Micros, raft: RaftClient, request: DescribeQuorumReques
     return DescribeQuorumResponse(topics=(TopicDataResult(topic_name=TOPIC, partitions=(partition,)),), nodes=nodes)
 
 
+_TEXTS = {
+    errors.UNKNOWN_TOPIC_OR_PARTITION: "This server does not host this topic-partition.",
+    errors.NOT_LEADER_OR_FOLLOWER: (
+        "For requests intended only for the leader, this error indicates that the broker is not the current leader. "
+        "For requests intended for any replica, this error indicates that the broker is not a replica of the topic "
+        "partition."
+    ),
+}
+
+
 def _refused(name: str, index: int, error: int) -> TopicDataResult:
-    partition = PartitionDataResult(partition_index=index, error_code=error, error_message=None)
+    partition = PartitionDataResult(partition_index=index, error_code=error, error_message=_TEXTS[error])
     return TopicDataResult(topic_name=name, partitions=(partition,))
 
 

@@ -1,7 +1,8 @@
 """One node of the metadata quorum: it votes, leads, follows or observes (Kafka: ``KafkaRaftClient``).
 
 Every input is handled to its end and then polled: what is due is done, and requests go to whoever is ready. As in
-Kafka nothing else is handled while epoch and vote are on their way to the disk; what was decided leaves after that.
+Kafka nothing else is handled while epoch and vote, or what was appended, are on their way to the disk; what follows
+from epoch and vote leaves after that.
 """
 
 from __future__ import annotations
@@ -116,7 +117,10 @@ class RaftClient:
         self._persisting = 0
         self._persisted = 0
         self._waiting: deque[Act] = deque()
-        """Inputs that came while the vote was on its way to the disk."""
+        """Inputs that came while something was on its way to the disk."""
+        self._flushes: dict[int, Act] = {}
+        """What to do once what was appended is on the disk."""
+        self._flush_number = 0
         self._outputs: list[Callable[[], None]] = []
         self._armed: Micros = NEVER
         self._pending: list[tuple[int, bytes]] = []
@@ -125,6 +129,7 @@ class RaftClient:
         self._stop_at: Micros | None = None
         self._on_stopped: Act | None = None
         self._clean_at: Micros = NEVER
+        self._is_dead = False
         self._told: tuple[int, int] = (-1, 0)
         """Leader and epoch that the listeners were told last."""
 
@@ -159,9 +164,6 @@ class RaftClient:
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
         self._enter(now, lambda at: self._on_disconnect(at, connection))
 
-    def on_client_gone(self, connection: ConnectionId) -> None:
-        self.fetches.forget(connection)
-
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         if key == POLL:
             self._armed = NEVER
@@ -173,14 +175,41 @@ class RaftClient:
         if key[1] == "state":
             self._on_persisted(now, int(key[2]))
         else:
-            self._enter(now, lambda at: self._on_log_flushed(at, int(key[2]), int(key[3])))
+            self._flushes.pop(int(key[2]))(now)
+            self._go_on(now)
+
+    @property
+    def _is_busy(self) -> bool:
+        """Does the disk keep this node from anything else?"""
+        return self._persisting > self._persisted or bool(self._flushes)
 
     def _enter(self, now: Micros, act: Act) -> None:
-        if self._persisting > self._persisted:
+        if self._is_busy:
             self._waiting.append(act)
             return
         act(now)
         self._poll(now)
+
+    def _go_on(self, now: Micros) -> None:
+        while self._waiting and not self._is_busy:
+            self._waiting.popleft()(now)
+        self._poll(now)
+
+    def flush_log(self, now: Micros, then: Act) -> None:
+        """What was appended goes to the disk, and then this is done."""
+        if not self.given.safeguards.flush_metadata_before_counting:
+            self.outbox.flush(self.log.log.active.file)
+            then(now)
+            return
+        self._flush_number += 1
+        end = self.log.end_offset
+
+        def flushed(at: Micros) -> None:
+            self.log.log.on_flushed(end)
+            then(at)
+
+        self._flushes[self._flush_number] = flushed
+        self.outbox.flush(self.log.log.active.file, ("raft", "log", self._flush_number))
 
     def _persist(self, file: File) -> None:
         self._persisting += 1
@@ -193,9 +222,7 @@ class RaftClient:
         outputs, self._outputs = self._outputs, []
         for output in outputs:
             output()
-        while self._waiting and self._persisting == self._persisted:
-            self._waiting.popleft()(now)
-        self._poll(now)
+        self._go_on(now)
 
     def emit(self, output: Callable[[], None]) -> None:
         """Something that others will see: at once, or when epoch and vote are on the disk."""
@@ -275,7 +302,7 @@ class RaftClient:
             if builder.count and size + len(value) > MAX_BATCH_BYTES:
                 self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
                 builder, size = BatchBuilder(), 0
-            builder.append(wall, None, value)
+            builder.append(builder.base_timestamp if builder.count else wall, None, value)
             size += len(value)
         self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
 
@@ -289,17 +316,9 @@ class RaftClient:
 
     def _write(self, now: Micros, batch: bytes) -> None:
         self.log.append_as_leader(batch, now)
-        self.outbox.flush(self.log.log.active.file, ("raft", "log", self.epoch, self.log.end_offset))
-        if not self.given.safeguards.flush_metadata_before_counting:
-            self._local_end_moved(now, self.log.end_offset)
-        self.fetches.complete_below(now, self.log.end_offset)
-
-    def _on_log_flushed(self, now: Micros, epoch: int, end: int) -> None:
-        self.log.log.on_flushed(end)
-        if self.leader is not None and epoch == self.epoch:
-            self._local_end_moved(now, end)
-        elif end >= self.log.end_offset:
-            self.following.is_flushing = False
+        end = self.log.end_offset
+        self.flush_log(now, lambda at: self._local_end_moved(at, end))
+        self.fetches.complete_below(now, end)
 
     def _local_end_moved(self, now: Micros, end: int) -> None:
         state = self.leader
@@ -397,33 +416,42 @@ class RaftClient:
         self.write_control(now, [change])
 
     def to_unattached(self, now: Micros, epoch: int, why: Because, leader: int = -1) -> None:
-        self._leave_leadership(now)
+        self._forget_pending()
         self.quorum.to_unattached(now, epoch, why, leader)
         self._tell_leader(now)
         self.requests.reset_all()
 
     def to_follower(self, now: Micros, epoch: int, leader: int, why: Because) -> None:
-        self._leave_leadership(now)
+        self._forget_pending()
         self.following.forget()
         self.quorum.to_follower(now, epoch, leader, why)
+        self.fetches.refuse_all(now)
         self._tell_leader(now)
         self.requests.reset_all()
 
-    def _leave_leadership(self, now: Micros) -> None:
-        if self.leader is not None:
-            self._pending, self._drain_at = [], NEVER
-            self.fetches.refuse_all(now)
+    def _forget_pending(self) -> None:
+        self._pending, self._drain_at = [], NEVER
+
+    def _die(self, epoch: int, why: Because) -> None:
+        """Told to follow itself in an epoch that it does not lead: its disk has lost what it was (a fatal fault)."""
+        self.outbox.happened(facts.QuorumNodeDied(epoch=epoch, because=why))
+        self._is_dead = True
+        self.outbox.exit()
 
     def _to_resigned(self, now: Micros, why: Because) -> None:
         state = self.leader
         assert state is not None, "only a leader resigns"
-        self._leave_leadership(now)
+        self._forget_pending()
+        self.fetches.refuse_all(now)
         self.quorum.to_resigned(now, state.successors, why)
         self.requests.reset_all()
 
     def meet_epoch(self, now: Micros, leader: int, epoch: int, peer: str) -> None:
         """A message of this epoch, and perhaps its leader (Kafka: ``maybeTransition``)."""
         known = leader >= 0 and self.address_of(leader) is not None
+        if leader == self.me.id and self.leader is None:
+            self._die(epoch, because(facts.LEADER_FOUND, peer=peer, leader=leader, epoch=epoch))
+            return
         if epoch > self.epoch:
             why = because(facts.HIGHER_EPOCH, peer=peer, epoch=epoch, was=self.epoch)
             if known:
@@ -492,7 +520,7 @@ class RaftClient:
 
     def _poll(self, now: Micros) -> None:
         """Do what is due; as often as that changes the role."""
-        while self._persisting == self._persisted:
+        while not self._is_busy and not self._is_dead:
             before = self.quorum.role
             if self._is_stopped(now):
                 return
@@ -588,7 +616,7 @@ class RaftClient:
     def _poll_follower(self, now: Micros) -> None:
         role = self.quorum.role
         assert isinstance(role, Follower), "polled as a follower"
-        if self._stop_at is not None or self.following.is_flushing:
+        if self._stop_at is not None:
             return
         if self.quorum.is_voter and now >= role.deadline:
             self._to_prospective(now, self._waited())
@@ -632,11 +660,7 @@ class RaftClient:
         if isinstance(role, LeaderState):
             due = role.check_quorum_due if self.given.safeguards.check_quorum else None
             return min(role.begin_quorum_due, NEVER if due is None else due)
-        if (
-            self._stop_at is not None
-            or not self.quorum.is_voter
-            or (isinstance(role, Follower) and self.following.is_flushing)
-        ):
+        if self._stop_at is not None or not self.quorum.is_voter:
             return NEVER
         return role.deadline
 

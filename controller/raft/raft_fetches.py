@@ -34,6 +34,9 @@ class ParkedFetch:
     header: Header
     request: fm.FetchRequest
     event: EventNumber
+    answer: fm.PartitionData
+    """What there was to say when it came: nothing. It is said when the time is over."""
+    number: int = 0
     done: bool = False
 
     @property
@@ -45,7 +48,9 @@ class FetchService:
     def __init__(self, raft: RaftClient) -> None:
         self._raft = raft
         self._outbox = raft.given.outbox
-        self._parked: dict[ConnectionId, ParkedFetch] = {}
+        self._parked: dict[int, ParkedFetch] = {}
+        """Kafka keeps those whose connection is gone too, and answers them into nothing."""
+        self._numbers = 0
         self._waits: Deadlines[ParkedFetch] = Deadlines(raft.given.outbox, TIMER)
 
     # -------------------------------------------------------------------------- fetch
@@ -65,8 +70,9 @@ class FetchService:
             return
         answer = self._try(now, request)
         if request.max_wait_ms and self._is_nothing(answer, asked):
-            parked = ParkedFetch(connection, header, request, self._outbox.event)
-            self._parked[connection] = parked
+            self._numbers += 1
+            parked = ParkedFetch(connection, header, request, self._outbox.event, answer, number=self._numbers)
+            self._parked[self._numbers] = parked
             self._waits.add(Micros(now + millis(request.max_wait_ms)), parked)
         else:
             self._reply(connection, header, answer)
@@ -156,7 +162,8 @@ class FetchService:
 
     def on_wait_over(self, now: Micros) -> None:
         for parked in self._waits.pop_due(now):
-            self._complete(now, parked)
+            self._forget(parked)
+            self._reply(parked.connection, parked.header, parked.answer)
 
     def _complete(self, now: Micros, parked: ParkedFetch) -> None:
         self._forget(parked)
@@ -164,12 +171,7 @@ class FetchService:
 
     def _forget(self, parked: ParkedFetch) -> None:
         parked.done = True
-        self._parked.pop(parked.connection, None)
-
-    def forget(self, connection: ConnectionId) -> None:
-        parked = self._parked.get(connection)
-        if parked is not None:
-            self._forget(parked)
+        self._parked.pop(parked.number, None)
 
     # ----------------------------------------------------------------------- snapshots
 

@@ -23,17 +23,14 @@ MAX_WAIT_MS = 500
 
 
 class FetchClient:
-    """``is_flushing``: what was appended is on its way to the disk."""
-
     def __init__(self, raft: RaftClient) -> None:
         self._raft = raft
-        self.is_flushing = False
         self._snapshot: tuple[OffsetAndEpoch, bytearray] | None = None
         """The snapshot that is being fetched."""
 
     def forget(self) -> None:
         """Another leader, or this node itself."""
-        self.is_flushing, self._snapshot = False, None
+        self._snapshot = None
 
     def _follow_high_watermark(self, now: Micros, state: Follower, claimed: int) -> None:
         to = min(self._raft.log.end_offset, claimed)
@@ -56,7 +53,6 @@ class FetchClient:
         if handled is not None or not isinstance(role, Follower):
             return handled is None or handled
         self._take_fetched(now, role, answer)
-        self._heard_leader(now, role)
         return True
 
     def _heard_leader(self, now: Micros, role: Follower) -> None:
@@ -72,14 +68,21 @@ class FetchClient:
             id_ = OffsetAndEpoch(snapshot.epoch, snapshot.end_offset)
             if id_ not in self._raft.log.snapshots:
                 self._snapshot = (id_, bytearray())
+        elif answer.records:
+            self._raft.log.append_as_follower(answer.records, role.epoch, now)
+            if self._raft.quorum.is_voter:
+                self._raft.flush_log(now, lambda at: self._after_append(at, role, answer.high_watermark))
+            else:
+                self._after_append(now, role, answer.high_watermark)
+            return
         else:
-            if answer.records:
-                self._raft.log.append_as_follower(answer.records, role.epoch, now)
-                if self._raft.quorum.is_voter:
-                    self.is_flushing = self._raft.given.safeguards.flush_metadata_before_counting
-                    key = ("raft", "log", role.epoch, self._raft.log.end_offset)
-                    self._raft.outbox.flush(self._raft.log.log.active.file, key)
             self._follow_high_watermark(now, role, answer.high_watermark)
+        self._heard_leader(now, role)
+
+    def _after_append(self, now: Micros, role: Follower, high_watermark: int) -> None:
+        """What was appended is where a voter has to have it."""
+        self._follow_high_watermark(now, role, high_watermark)
+        self._heard_leader(now, role)
 
     def on_snapshot_response(self, now: Micros, peer: Address, response: fetch_snapshot.FetchSnapshotResponse) -> bool:
         if response.error_code:
@@ -88,8 +91,9 @@ class FetchClient:
         current = answer.current_leader
         handled = self._raft.handle_common(now, answer.error_code, current.leader_id, current.leader_epoch, peer)
         role = self._raft.quorum.role
-        if handled is False and answer.error_code == errors.SNAPSHOT_NOT_FOUND:
+        if handled is False and answer.error_code == errors.SNAPSHOT_NOT_FOUND and isinstance(role, Follower):
             self._snapshot, handled = None, True
+            self._heard_leader(now, role)
         if handled is not None or not isinstance(role, Follower) or self._snapshot is None:
             return handled is None or handled
         id_, data = self._snapshot

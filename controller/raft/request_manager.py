@@ -19,6 +19,7 @@ from kafsim.protocol.types import Address, ConnectionId, Header, Micros
 PURPOSE = "raft"
 BEGIN = Micros(0)
 LISTENER = "CONTROLLER"
+RECONNECT_FIRST, RECONNECT_MOST = 50_000, 500_000
 
 
 @attrs.define
@@ -31,6 +32,9 @@ class Peer:
     sent_at: Micros = BEGIN
     ready_at: Micros = BEGIN
     """Until then this node backs off."""
+    losses: int = 0
+    """How many connections to it broke in a row."""
+    reconnect_at: Micros = BEGIN
 
 
 class RequestManager:
@@ -55,6 +59,7 @@ class RequestManager:
         self._peers: dict[Address, Peer] = {}
         self._by_connection: dict[ConnectionId, Peer] = {}
         self._correlation = 0
+        self.reconnect_first = RECONNECT_FIRST
 
     def send(self, now: Micros, address: Address, body: Any) -> bool:
         """Send when the node is ready for it; false when it is not."""
@@ -78,6 +83,7 @@ class RequestManager:
         if peer is None or peer.in_flight != header.correlation_id:
             return None
         peer.in_flight = None
+        peer.losses = 0
         return peer.address
 
     def back_off(self, now: Micros, address: Address) -> None:
@@ -91,11 +97,18 @@ class RequestManager:
         if peer is None:
             return None
         peer.connection = None
+        peer.reconnect_at = Micros(now + self._reconnect_backoff(peer.losses))
+        peer.losses += 1
         if peer.in_flight is None:
             return None
         peer.in_flight = None
         self.back_off(now, peer.address)
         return peer.address
+
+    def _reconnect_backoff(self, losses: int) -> int:
+        """Exponential, and by lot up to a fifth more or less (Kafka: ``KafkaRaftManager.buildNetworkClient``)."""
+        wait = min(self.reconnect_first << min(losses, 10), RECONNECT_MOST)
+        return min(wait * (800 + self._entropy.below(401)) // 1_000, RECONNECT_MOST)
 
     # ------------------------------------------------------------------------ state
 
@@ -104,7 +117,8 @@ class RequestManager:
         if peer is None:
             return True
         self.drop_timed_out(now, peer)
-        return peer.in_flight is None and peer.ready_at <= now
+        connected = peer.connection is not None or peer.reconnect_at <= now
+        return peer.in_flight is None and peer.ready_at <= now and connected
 
     def is_backing_off(self, now: Micros, address: Address) -> bool:
         peer = self._peers.get(address)
@@ -158,7 +172,9 @@ class RequestManager:
     def next_deadline(self, now: Micros) -> Micros | None:
         """When a request will have taken too long, or a pause will be over."""
         times = [
-            Micros(peer.sent_at + self._request_timeout) if peer.in_flight is not None else peer.ready_at
+            Micros(peer.sent_at + self._request_timeout)
+            if peer.in_flight is not None
+            else max(peer.ready_at, peer.reconnect_at if peer.connection is None else BEGIN)
             for peer in self._peers.values()
         ]
         return min((time for time in times if time > now), default=None)

@@ -105,3 +105,11 @@ class ControllerRenounced:
 
     epoch: int
     reverted_to: int
+
+
+@fact(DECISION)
+class QuorumNodeDied:
+    """A voter that was told to follow itself: its process ends."""
+
+    epoch: int
+    because: Because

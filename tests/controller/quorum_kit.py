@@ -11,6 +11,7 @@ alone 1   rejoin 1
 append 1 a,b            the leader appends records with these names
 disk 1 holds | goes | step   flushes wait, are done, or what waits is done and the next ones wait
 resign 1                stop 1
+wipe 1   down 1         an empty disk; the process has ended
 role 1 Leader 1         the role and epoch of a node
 log 1 a,b               the names in its log
 high 1 a,b              the names that it knows to be committed
@@ -136,6 +137,7 @@ class Node:
         )
         key = ReplicaKey(self.id, bytes([self.id] * 16))
         self.raft = RaftClient(given, key, self.quorum.voters, self.quorum.settings, "c", self.owners)
+        self.raft.requests.reconnect_first = 0  # the clocks of plays stand still
         self.quorum.state(self.id, wf.NodeStarted(incarnation=self.incarnation))
         self.raft.start(Micros(self.now))
         self.carry_out()
@@ -169,8 +171,6 @@ class Node:
         if self.raft is not None:
             if connection in self.owners:
                 self.raft.on_disconnect(Micros(self.now), connection)
-            else:
-                self.raft.on_client_gone(connection)
             self.carry_out()
 
     def flush(self) -> None:
@@ -196,6 +196,9 @@ class Node:
                 self.timers.pop(rest[0], None)
             elif kind == ef.FLUSH:
                 self.flushes.append((self.disk.flush(rest[0])[1], rest[1]))
+            elif kind == ef.EXIT:
+                self.end()
+                return
             elif kind == ef.HAPPENED:
                 self.quorum.state(self.id, rest[0])
         if self.flushes and not self.holds_flushes:
@@ -263,7 +266,7 @@ def _names(text: str) -> list[str]:
     return [] if text == "-" else text.split(",")
 
 
-LOOKS = ("role", "log", "high", "broken")
+LOOKS = ("role", "log", "high", "broken", "down")
 
 
 def perform(play: Play, *, off: bool = True) -> Quorum:
@@ -286,6 +289,10 @@ def _step(quorum: Quorum, where: str, word: str, rest: list[str]) -> None:
                 node.start()
         case (("kill" | "power"), _):
             nodes[0].end(power=word == "power")
+        case "wipe", _:
+            quorum.state(nodes[0].id, wf.DiskWiped(files=nodes[0].disk.wipe()))
+        case "down", _:
+            assert nodes[0].raft is None, f"{where}: {nodes[0].id} runs"
         case "timeout", _:
             nodes[0].timeout()
         case "wait", ms:
