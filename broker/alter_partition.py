@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from kafsim.broker.controller_channel import ControllerChannel
 from kafsim.broker.isr import CommittedIsr, IsrState
 from kafsim.broker.partition import Partition
+from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.metadata_state import RECOVERED
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox

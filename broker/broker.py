@@ -14,6 +14,7 @@ from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.apis import delete_records, fetch, produce
 from kafsim.broker.apis.api_versions import ApiVersionsApi
 from kafsim.broker.apis.delete_records import DeleteRecordsApi
+from kafsim.broker.apis.describe_cluster import DescribeClusterApi
 from kafsim.broker.apis.describe_configs import DescribeConfigsApi
 from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
@@ -22,8 +23,9 @@ from kafsim.broker.apis.list_offsets import ListOffsetsApi
 from kafsim.broker.apis.metadata import MetadataApi
 from kafsim.broker.apis.offset_for_leader_epoch import OffsetForLeaderEpochApi
 from kafsim.broker.apis.produce import ProduceApi
+from kafsim.broker.assignments import TIMER as ASSIGNMENTS_TIMER
+from kafsim.broker.assignments import Assignments
 from kafsim.broker.config_admin import AlterConfigsApi
-from kafsim.broker.controller_channel import ControllerChannel
 from kafsim.broker.fetch_session import FetchSessionCache
 from kafsim.broker.lifecycle import PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
@@ -38,6 +40,7 @@ from kafsim.broker.replica_manager import (
     ReplicaManager,
 )
 from kafsim.broker.replica_selector import ReplicaSelector
+from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
@@ -46,6 +49,7 @@ from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
 from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
+from kafsim.protocol.messages.describe_cluster import DescribeClusterRequest
 from kafsim.protocol.messages.describe_configs import DescribeConfigsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
 from kafsim.protocol.messages.describe_quorum import DescribeQuorumRequest
@@ -58,6 +62,8 @@ from kafsim.protocol.messages.list_partition_reassignments import ListPartitionR
 from kafsim.protocol.messages.metadata import MetadataRequest
 from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
 from kafsim.protocol.messages.produce import ProduceRequest
+from kafsim.protocol.messages.unregister_broker import UnregisterBrokerRequest
+from kafsim.protocol.messages.update_features import UpdateFeaturesRequest
 from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
@@ -119,6 +125,15 @@ class Broker:
             metadata_offset=lambda: self.metadata.applied,
             on_state=self._on_state,
         )
+        self._assigning = self._channel("directory-assignments", patience=FORWARD_PATIENCE)
+        self._assignments = Assignments(
+            given.outbox,
+            self._assigning,
+            self.metadata.state,
+            given.address.id,
+            raft.me.directory,
+            lambda key: key in self.replicas.by_key,
+        )
         self._is_serving = False
         self._published = False
         self._creating: dict[str, None] = {}
@@ -159,10 +174,19 @@ class Broker:
                 self.outbox, self.metadata.state, self.given.address.id, self._forwarding.send
             ).handle,
             DescribeQuorumRequest: self._forward,
+            UpdateFeaturesRequest: self._forward,
+            UnregisterBrokerRequest: self._forward,
+            DescribeClusterRequest: DescribeClusterApi(self.outbox, self.metadata.state, cluster_id).handle,
             AlterPartitionReassignmentsRequest: self._forward,
             ListPartitionReassignmentsRequest: self._forward,
         }
-        apis[ApiVersionsRequest] = ApiVersionsApi(self.outbox, list(apis)).handle
+        apis[ApiVersionsRequest] = ApiVersionsApi(
+            self.outbox,
+            list(apis),
+            self.metadata.state,
+            lambda: self.metadata.applied,
+            lambda: self.raft.log.kraft_version,
+        ).handle
         return apis
 
     def _make_timers(self) -> dict[TimerKey, Callable[[Micros], None]]:
@@ -182,6 +206,8 @@ class Broker:
             ("channel", "heartbeat"): self._heartbeats.on_timer,
             ("channel", "alter-partition"): self._isr_channel.on_timer,
             ("channel", "forwarding"): self._forwarding.on_timer,
+            ("channel", "directory-assignments"): self._assigning.on_timer,
+            ASSIGNMENTS_TIMER: self._assignments.on_timer,
         }
 
     # --------------------------------------------------------------------------- inputs
@@ -266,6 +292,7 @@ class Broker:
         self.replicas.configs_changed(configs)
         self.isr_changes.broker_epoch = self.lifecycle.epoch
         self.replicas.apply(now, touched)
+        self._assignments.on_published(now, touched)
 
     def _on_state(self, now: Micros, state: BrokerLifecycleState) -> None:
         self.isr_changes.broker_epoch = self.lifecycle.epoch

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from kafsim.broker.broker import Broker
-from kafsim.broker.controller_channel import LISTENER
+from kafsim.controller.controller_channel import LISTENER
 from kafsim.controller.controller_server import ControllerServer
 from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey
 

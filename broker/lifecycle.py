@@ -14,13 +14,15 @@ from __future__ import annotations
 import enum
 from collections.abc import Callable
 
-from kafsim.broker.controller_channel import ControllerChannel
+from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.protocol import errors
 from kafsim.protocol.facts.broker import BrokerStateChanged
+from kafsim.protocol.features import SUPPORTED
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import (
     BrokerRegistrationRequest,
     BrokerRegistrationResponse,
+    Feature,
     Listener,
 )
 from kafsim.protocol.surroundings import Surroundings
@@ -78,6 +80,10 @@ class BrokerLifecycle:
             incarnation_id=given.entropy.uuid(),
             listeners=(Listener(name="PLAINTEXT", host=str(given.address), port=PORT, security_protocol=0),),
             rack=rack,
+            features=tuple(
+                Feature(name=name, min_supported_version=range_.low, max_supported_version=range_.high)
+                for name, range_ in SUPPORTED.items()
+            ),
             log_dirs=(directory,),
             previous_broker_epoch=previous_epoch,
         )

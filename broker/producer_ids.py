@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from kafsim.broker.controller_channel import ControllerChannel
+from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.protocol import errors
 from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest, AllocateProducerIdsResponse
 from kafsim.protocol.types import Micros, millis

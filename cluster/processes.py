@@ -37,7 +37,7 @@ class Processes:
     def controller(self, given: Surroundings) -> ControllerProcess:
         owners: Owners = {}
         raft = self._raft(given, self._logs(given), owners)
-        return ControllerProcess(self._server(given, raft), owners)
+        return ControllerProcess(self._server(given, raft, owners), owners)
 
     def broker(self, given: Surroundings) -> Broker:
         logs, owners = self._logs(given), Owners()
@@ -46,7 +46,7 @@ class Processes:
     def combined(self, given: Surroundings) -> CombinedProcess:
         logs, owners = self._logs(given), Owners()
         raft = self._raft(given, logs, owners)
-        server = self._server(given, raft)
+        server = self._server(given, raft, owners)
         return CombinedProcess(self._broker(given, raft, logs, owners), server, owners)
 
     def _logs(self, given: Surroundings) -> LogDirectory:
@@ -57,9 +57,9 @@ class Processes:
         me = ReplicaKey(given.address.id, directory)
         return RaftClient(given, me, self.voters, self._settings, CLUSTER_ID, owners)
 
-    def _server(self, given: Surroundings, raft: RaftClient) -> ControllerServer:
+    def _server(self, given: Surroundings, raft: RaftClient, owners: Owners) -> ControllerServer:
         controller = Controller(given, raft, self._settings, self._shape.features, CLUSTER_ID, self._static)
-        return ControllerServer(raft, controller)
+        return ControllerServer(raft, controller, owners)
 
     def _broker(self, given: Surroundings, raft: RaftClient, logs: LogDirectory, owners: Owners) -> Broker:
         id_, racks = given.address.id, self._shape.racks

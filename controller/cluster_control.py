@@ -11,10 +11,22 @@ from kafsim.protocol import errors, uuid
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import controller as facts
 from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.features import CONTROLLER_REGISTRATION, METADATA_VERSION, UNKNOWN, Range
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
+from kafsim.protocol.messages.controller_registration import (
+    ControllerRegistrationRequest,
+    ControllerRegistrationResponse,
+)
+from kafsim.protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
 from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
-from kafsim.protocol.metadata.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from kafsim.protocol.metadata.register_broker_record import BrokerEndpoint, BrokerFeature, RegisterBrokerRecord
+from kafsim.protocol.metadata.register_controller_record import (
+    ControllerEndpoint,
+    ControllerFeature,
+    RegisterControllerRecord,
+)
+from kafsim.protocol.metadata.unregister_broker_record import UnregisterBrokerRecord
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.types import Micros
 
@@ -75,12 +87,23 @@ class ClusterControl:
     def _check_registration(
         self, now: Micros, request: BrokerRegistrationRequest, existing: BrokerState | None
     ) -> tuple[int, str]:
+        why = _bad_directories(request, self.state)
+        if why is not None:
+            return errors.INVALID_REGISTRATION, why
         if request.cluster_id != self.cluster_id:
             return errors.INCONSISTENT_CLUSTER_ID, f"cluster id {request.cluster_id}, expected {self.cluster_id}"
         other = existing is not None and existing.incarnation_id != request.incarnation_id
         if other and existing is not None and self.heartbeats.has_valid_session(existing.id, existing.epoch, now):
             reason = f"another incarnation of broker {existing.id} still has a session"
             return errors.DUPLICATE_BROKER_REGISTRATION, reason
+        return self._check_features(request)
+
+    def _check_features(self, request: BrokerRegistrationRequest) -> tuple[int, str]:
+        """A broker has to speak every level in force."""
+        spoken = {f.name: Range(f.min_supported_version, f.max_supported_version) for f in request.features}
+        for name, level in self.state.features.items():
+            if level not in spoken.get(name, UNKNOWN):
+                return errors.UNSUPPORTED_VERSION, f"it does not speak {name} {level}"
         return errors.NONE, ""
 
     def _shutdown_reason(self, existing: BrokerState, request: BrokerRegistrationRequest, *, clean: bool) -> Because:
@@ -88,6 +111,45 @@ class ClusterControl:
             return because(facts.FENCED_BROKER, broker=existing.id)
         named, stored = request.previous_broker_epoch, existing.epoch
         return because(facts.UNCLEAN_SHUTDOWN, broker=existing.id, named=named, stored=stored)
+
+    def unregister(self, request: UnregisterBrokerRequest) -> tuple[list[Any], UnregisterBrokerResponse]:
+        """Out of the cluster and of every ISR, whether it runs or not (Kafka: ``handleBrokerUnregistered``)."""
+        broker = self.state.brokers.get(request.broker_id)
+        if broker is None:
+            text = f"Broker ID {request.broker_id} is not currently registered"
+            return [], UnregisterBrokerResponse(error_code=errors.BROKER_ID_NOT_REGISTERED, error_message=text)
+        why = because(facts.UNREGISTERED, broker=broker.id)
+        keys = self.replication.in_isr(broker.id)
+        records = self.replication.update_leaders_and_isrs(why, keys=keys, remove=broker.id, leaving="unregistered")
+        self.outbox.happened(facts.BrokerUnregistered(broker=broker.id, epoch=broker.epoch))
+        records.append(UnregisterBrokerRecord(broker_id=broker.id, broker_epoch=broker.epoch))
+        return records, UnregisterBrokerResponse(error_message=None)
+
+    def register_controller(
+        self, request: ControllerRegistrationRequest
+    ) -> tuple[list[Any], ControllerRegistrationResponse]:
+        """Every controller is taken as it says it is (KIP-919)."""
+        if (self.state.features.get(METADATA_VERSION) or 0) < CONTROLLER_REGISTRATION:
+            text = "The version of API is not supported."
+            return [], ControllerRegistrationResponse(error_code=errors.UNSUPPORTED_VERSION, error_message=text)
+        self.outbox.happened(facts.ControllerRegistered(controller=request.controller_id))
+        record = RegisterControllerRecord(
+            controller_id=request.controller_id,
+            incarnation_id=request.incarnation_id,
+            end_points=tuple(
+                ControllerEndpoint(name=at.name, host=at.host, port=at.port, security_protocol=at.security_protocol)
+                for at in request.listeners
+            ),
+            features=tuple(
+                ControllerFeature(
+                    name=f.name,
+                    min_supported_version=f.min_supported_version,
+                    max_supported_version=f.max_supported_version,
+                )
+                for f in request.features
+            ),
+        )
+        return [record], ControllerRegistrationResponse(error_message=None)
 
     # -------------------------------------------------------------------------- heartbeats
 
@@ -174,6 +236,21 @@ class ClusterControl:
         return True, records
 
 
+def _bad_directories(request: BrokerRegistrationRequest, state: MetadataState) -> str | None:
+    """Directories that are none, or another broker's (Kafka: ``ClusterControlManager.registerBroker``)."""
+    if not request.log_dirs:
+        return "No directories specified in request"
+    if len(set(request.log_dirs)) < len(request.log_dirs):
+        return "Directory id is not unique"
+    for directory in request.log_dirs:
+        if directory[:15] == bytes(15) and directory[15] < 100:
+            return "Reserved directory id in request"
+        for broker in state.brokers.values():
+            if broker.id != request.broker_id and directory in broker.directories:
+                return f"Broker {broker.id} is already registered with directory {uuid.to_text(directory)}"
+    return None
+
+
 def _registration(request: BrokerRegistrationRequest, epoch: int, existing: BrokerState | None) -> RegisterBrokerRecord:
     return RegisterBrokerRecord(
         broker_id=request.broker_id,
@@ -187,4 +264,12 @@ def _registration(request: BrokerRegistrationRequest, epoch: int, existing: Brok
         fenced=True if existing is None else existing.fenced,
         in_controlled_shutdown=False if existing is None else existing.in_controlled_shutdown,
         log_dirs=request.log_dirs,
+        features=tuple(
+            BrokerFeature(
+                name=f.name,
+                min_supported_version=f.min_supported_version,
+                max_supported_version=f.max_supported_version,
+            )
+            for f in request.features
+        ),
     )

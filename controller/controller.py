@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from kafsim.controller.cluster_control import ClusterControl
 from kafsim.controller.committed import CommittedReader, SnapshotGenerator
 from kafsim.controller.config_control import ConfigControl
+from kafsim.controller.feature_control import FeatureControl
 from kafsim.controller.heartbeats import Heartbeats
 from kafsim.controller.metadata_state import BROKER, MetadataState, PartitionKey
 from kafsim.controller.producer_id_control import allocate
@@ -31,8 +32,13 @@ from kafsim.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     AlterPartitionReassignmentsResponse,
 )
+from kafsim.protocol.messages.assign_replicas_to_dirs import AssignReplicasToDirsRequest, AssignReplicasToDirsResponse
 from kafsim.protocol.messages.broker_heartbeat import BrokerHeartbeatRequest, BrokerHeartbeatResponse
 from kafsim.protocol.messages.broker_registration import BrokerRegistrationRequest, BrokerRegistrationResponse
+from kafsim.protocol.messages.controller_registration import (
+    ControllerRegistrationRequest,
+    ControllerRegistrationResponse,
+)
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreateTopicsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
@@ -42,6 +48,8 @@ from kafsim.protocol.messages.list_partition_reassignments import (
     ListPartitionReassignmentsRequest,
     ListPartitionReassignmentsResponse,
 )
+from kafsim.protocol.messages.unregister_broker import UnregisterBrokerRequest, UnregisterBrokerResponse
+from kafsim.protocol.messages.update_features import UpdateFeaturesRequest, UpdateFeaturesResponse
 from kafsim.protocol.metadata.begin_transaction_record import BeginTransactionRecord
 from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
 from kafsim.protocol.metadata.clear_elr_record import ClearElrRecord
@@ -54,6 +62,7 @@ from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.register_broker_record import RegisterBrokerRecord
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
+from kafsim.protocol.metadata.unregister_broker_record import UnregisterBrokerRecord
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import ConnectionId, EventNumber, Header, Micros, TimerKey, millis
 from kafsim.protocol.uuid import Uuid
@@ -109,13 +118,29 @@ class Controller:
         self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
         self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards, given.address.id)
         self.topics = TopicControl(
-            self.state, self.heartbeats, settings, given.entropy, node=given.address.id, static=static
+            self.state,
+            self.heartbeats,
+            settings,
+            given.entropy,
+            self.replication.directory_of,
+            node=given.address.id,
+            static=static,
+        )
+        self.features_control = FeatureControl(
+            self.state,
+            settings,
+            given.address.id,
+            lambda: raft.static_voters.ids,
+            lambda: raft.log.kraft_version,
+            raft.upgrade_version,
         )
         self.configs = ConfigControl(self.state, settings)
         self.reassignments = ReassignmentControl(self.state, self.replication, self.topics)
         self.cluster = ClusterControl(
             self.state, self.heartbeats, self.replication, given.outbox, given.safeguards, cluster_id
         )
+        self.on_metadata: Callable[[Micros], None] = lambda _: None
+        """Told that what is committed has grown."""
         self.epoch: int | None = None
         """The epoch in which this controller is active; None while it stands by."""
         self._reader = CommittedReader(raft)
@@ -134,6 +159,10 @@ class Controller:
             AlterPartitionReassignmentsRequest: self._decide_with(self.reassignments.alter),
             ListPartitionReassignmentsRequest: self._decide_with(self.reassignments.list),
             AllocateProducerIdsRequest: self._on_allocate_producer_ids,
+            UnregisterBrokerRequest: self._decide_with(self.cluster.unregister),
+            ControllerRegistrationRequest: self._decide_with(self.cluster.register_controller),
+            UpdateFeaturesRequest: self._on_update_features,
+            AssignReplicasToDirsRequest: self._on_assign_replicas,
         }
         self._tasks: dict[TimerKey, tuple[Micros, Callable[[Micros], bool]]] = {
             "no-op": (millis(settings["metadata.max.idle.interval.ms"]), self._write_no_op),
@@ -186,6 +215,7 @@ class Controller:
         else:
             for replayed in self._reader.catch_up(self.state):
                 self._note_broker(replayed.record)
+        self.on_metadata(now)
         if not len(self.state.journal):
             self._snapshots.maybe_generate(now, self.state, self._reader.next_offset)
 
@@ -277,6 +307,8 @@ class Controller:
                 self._pending.append(Pending(offset, fact, self.outbox.event))
 
     def _note_broker(self, record: Any) -> None:
+        if isinstance(record, UnregisterBrokerRecord):
+            self.heartbeats.forget(record.broker_id)
         if isinstance(record, (RegisterBrokerRecord, BrokerRegistrationChangeRecord)):
             broker = self.state.brokers[record.broker_id]
             self.heartbeats.register(broker.id, fenced=broker.fenced)
@@ -300,6 +332,8 @@ class Controller:
             return [facts.TopicRegistered(topic=record.name, topic_id=uuid.to_text(record.topic_id))]
         if isinstance(record, (PartitionRecord, PartitionChangeRecord)):
             return [self._partition_fact((record.topic_id, record.partition_id))]
+        if isinstance(record, FeatureLevelRecord):
+            return [facts.FeatureLevelChanged(feature=record.name, level=record.feature_level)]
         if isinstance(record, ClearElrRecord):
             return self._facts_of_topic(record.topic_name)
         if isinstance(record, ConfigRecord) and record.name == "min.insync.replicas":
@@ -375,6 +409,17 @@ class Controller:
         if broker.in_controlled_shutdown and not soft.fenced and not soft.is_shutting_down:
             soft.controlled_shutdown_offset = end - 1
 
+    def _on_update_features(
+        self, now: Micros, connection: ConnectionId, header: Header, request: UpdateFeaturesRequest
+    ) -> None:
+        self._answer(now, connection, header, *self.features_control.update(request, header.version or 2))
+
+    def _on_assign_replicas(
+        self, now: Micros, connection: ConnectionId, header: Header, request: AssignReplicasToDirsRequest
+    ) -> None:
+        stale = self.cluster.check_epoch(request.broker_id, request.broker_epoch)
+        self._answer(now, connection, header, *self.replication.assign_directories(request, stale))
+
     def _on_allocate_producer_ids(
         self, now: Micros, connection: ConnectionId, header: Header, request: AllocateProducerIdsRequest
     ) -> None:
@@ -408,6 +453,10 @@ _RESPONSES: dict[type, Any] = {
     BrokerRegistrationRequest: BrokerRegistrationResponse,
     AlterPartitionRequest: AlterPartitionResponse,
     AllocateProducerIdsRequest: AllocateProducerIdsResponse,
+    UnregisterBrokerRequest: UnregisterBrokerResponse,
+    ControllerRegistrationRequest: ControllerRegistrationResponse,
+    UpdateFeaturesRequest: UpdateFeaturesResponse,
+    AssignReplicasToDirsRequest: AssignReplicasToDirsResponse,
     ElectLeadersRequest: ElectLeadersResponse,
     AlterPartitionReassignmentsRequest: AlterPartitionReassignmentsResponse,
     ListPartitionReassignmentsRequest: ListPartitionReassignmentsResponse,

@@ -9,6 +9,9 @@ from __future__ import annotations
 from typing import Any
 
 from kafsim.controller.controller import Controller
+from kafsim.controller.controller_channel import ControllerChannel
+from kafsim.controller.controller_registration import TIMER as REGISTRATION_RETRY
+from kafsim.controller.controller_registration import ControllerRegistration
 from kafsim.controller.describe_quorum import describe_quorum
 from kafsim.controller.raft import raft_client
 from kafsim.controller.raft.raft_client import RaftClient
@@ -20,18 +23,30 @@ from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.fetch_snapshot import FetchSnapshotRequest
 from kafsim.protocol.messages.vote import VoteRequest
 from kafsim.protocol.muting import MutedConnections
-from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey
+from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 
 QUORUM_REQUESTS = (FetchRequest, VoteRequest, BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchSnapshotRequest)
+REGISTRATION_PATIENCE = millis(5_000)
 RAFT_TIMERS = (raft_client.POLL, raft_client.FETCH_TIMER)
 
 
 class ControllerServer:
     """Serves the connections of other nodes to a controller."""
 
-    def __init__(self, raft: RaftClient, controller: Controller) -> None:
+    def __init__(self, raft: RaftClient, controller: Controller, owners: dict[ConnectionId, Any]) -> None:
         self.raft = raft
         self.controller = controller
+        timeout = millis(raft.settings["request.timeout.ms"])
+        self._channel = ControllerChannel(
+            raft.outbox,
+            "registration",
+            lambda: raft.leader_address,
+            owners,
+            request_timeout=timeout,
+            patience=REGISTRATION_PATIENCE,
+        )
+        self._registration = ControllerRegistration(raft.given, self._channel, controller.state)
+        controller.on_metadata = self._registration.on_metadata
         self.outbox = raft.outbox
         self._requests = MutedConnections(raft.outbox, self._handle)
 
@@ -58,6 +73,10 @@ class ControllerServer:
         """True when the timer was one of the controller's or the quorum's."""
         if key in RAFT_TIMERS:
             self.raft.on_timer(now, key)
+        elif key == REGISTRATION_RETRY:
+            self._registration.on_timer(now)
+        elif key == ("channel", "registration"):
+            self._channel.on_timer(now)
         elif self.controller.has_timer(key):
             self.controller.on_timer(now, key)
         else:

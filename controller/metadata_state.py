@@ -12,6 +12,7 @@ from typing import Any
 import attrs
 
 from kafsim.controller.tables import Table, UndoJournal
+from kafsim.protocol.features import Range
 from kafsim.protocol.metadata.broker_registration_change_record import BrokerRegistrationChangeRecord
 from kafsim.protocol.metadata.clear_elr_record import ClearElrRecord
 from kafsim.protocol.metadata.config_record import ConfigRecord
@@ -19,7 +20,12 @@ from kafsim.protocol.metadata.feature_level_record import FeatureLevelRecord
 from kafsim.protocol.metadata.partition_change_record import PartitionChangeRecord
 from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.producer_ids_record import ProducerIdsRecord
-from kafsim.protocol.metadata.register_broker_record import BrokerEndpoint, RegisterBrokerRecord
+from kafsim.protocol.metadata.register_broker_record import BrokerEndpoint, BrokerFeature, RegisterBrokerRecord
+from kafsim.protocol.metadata.register_controller_record import (
+    ControllerEndpoint,
+    ControllerFeature,
+    RegisterControllerRecord,
+)
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
 from kafsim.protocol.metadata.unregister_broker_record import UnregisterBrokerRecord
@@ -30,6 +36,8 @@ NO_LEADER_CHANGE = -2
 RECOVERED, RECOVERING = 0, 1
 TOPIC, BROKER = 2, 4
 """Types of configuration resources."""
+MIGRATING, UNASSIGNED = bytes(16), bytes(15) + b"\1"
+"""Ids of no directory: a replica from before directories had ids, and one that its broker has not placed yet."""
 ELR_FEATURE = "eligible.leader.replicas.version"
 
 PartitionKey = tuple[Uuid, int]
@@ -85,6 +93,7 @@ class BrokerState:
     fenced: bool
     in_controlled_shutdown: bool
     directories: tuple[Uuid, ...]
+    features: dict[str, Range] = attrs.field(factory=dict)
     end_points: tuple[BrokerEndpoint, ...] = ()
     registered_at: int = 0
     """The offset of its RegisterBrokerRecord."""
@@ -94,12 +103,23 @@ class BrokerState:
         return not self.fenced and not self.in_controlled_shutdown
 
 
+@attrs.frozen(kw_only=True)
+class ControllerState:
+    """One registered controller."""
+
+    id: int
+    incarnation_id: Uuid
+    end_points: tuple[ControllerEndpoint, ...]
+    features: dict[str, Range]
+
+
 class MetadataState:
     """All tables."""
 
     def __init__(self) -> None:
         self.journal = UndoJournal()
         self.brokers: Table[int, BrokerState] = Table(self.journal)
+        self.controllers: Table[int, ControllerState] = Table(self.journal)
         self.topic_ids: Table[str, Uuid] = Table(self.journal)
         self.topic_names: Table[Uuid, str] = Table(self.journal)
         self.partitions: Table[PartitionKey, PartitionState] = Table(self.journal)
@@ -113,6 +133,7 @@ class MetadataState:
         self._handlers: dict[type, Callable[[Any, int], None]] = {
             RegisterBrokerRecord: self._register_broker,
             UnregisterBrokerRecord: self._unregister_broker,
+            RegisterControllerRecord: self._register_controller,
             BrokerRegistrationChangeRecord: self._change_registration,
             TopicRecord: self._topic,
             PartitionRecord: self._partition,
@@ -129,6 +150,12 @@ class MetadataState:
     @property
     def elr_enabled(self) -> bool:
         return (self.features.get(ELR_FEATURE) or 0) >= 1
+
+    def has_online_directory(self, broker: int, directory: Uuid) -> bool:
+        """Is the directory that a replica is in one that its broker has? (Kafka: ``DirectoryId.isOnline``)."""
+        state = self.brokers.get(broker)
+        online = () if state is None else state.directories
+        return directory in (UNASSIGNED, MIGRATING) or not online or directory in online
 
     def is_active(self, broker: int) -> bool:
         state = self.brokers.get(broker)
@@ -160,8 +187,20 @@ class MetadataState:
                 fenced=record.fenced,
                 in_controlled_shutdown=record.in_controlled_shutdown,
                 directories=record.log_dirs,
+                features=_ranges(record.features),
                 end_points=record.end_points,
                 registered_at=offset,
+            ),
+        )
+
+    def _register_controller(self, record: RegisterControllerRecord, offset: int) -> None:
+        self.controllers.put(
+            record.controller_id,
+            ControllerState(
+                id=record.controller_id,
+                incarnation_id=record.incarnation_id,
+                end_points=record.end_points,
+                features=_ranges(record.features),
             ),
         )
 
@@ -174,7 +213,11 @@ class MetadataState:
         assert broker.epoch == record.broker_epoch, f"epoch {broker.epoch} is registered, not {record.broker_epoch}"
         fenced = broker.fenced if not record.fenced else record.fenced > 0
         shutting = broker.in_controlled_shutdown or record.in_controlled_shutdown > 0
-        self.brokers.put(broker.id, attrs.evolve(broker, fenced=fenced, in_controlled_shutdown=shutting))
+        directories = record.log_dirs or broker.directories
+        self.brokers.put(
+            broker.id,
+            attrs.evolve(broker, fenced=fenced, in_controlled_shutdown=shutting, directories=directories),
+        )
 
     def _topic(self, record: TopicRecord, offset: int) -> None:
         self.topic_ids.put(record.name, record.topic_id)
@@ -271,6 +314,7 @@ class MetadataState:
     def _tables(self) -> tuple[Table[Any, Any], ...]:
         return (
             self.brokers,
+            self.controllers,
             self.topic_ids,
             self.topic_names,
             self.partitions,
@@ -294,6 +338,20 @@ class MetadataState:
                 fenced=broker.fenced,
                 in_controlled_shutdown=broker.in_controlled_shutdown,
                 log_dirs=broker.directories,
+                features=tuple(
+                    BrokerFeature(name=n, min_supported_version=r.low, max_supported_version=r.high)
+                    for n, r in broker.features.items()
+                ),
+            )
+        for controller in self.controllers.values():
+            yield RegisterControllerRecord(
+                controller_id=controller.id,
+                incarnation_id=controller.incarnation_id,
+                end_points=controller.end_points,
+                features=tuple(
+                    ControllerFeature(name=n, min_supported_version=r.low, max_supported_version=r.high)
+                    for n, r in controller.features.items()
+                ),
             )
         for topic_id, name in self.topic_names.items():
             yield TopicRecord(name=name, topic_id=topic_id)
@@ -304,6 +362,10 @@ class MetadataState:
                 yield ConfigRecord(resource_type=type_, resource_name=name, name=key, value=value)
         for following in self.next_producer_id.values():
             yield ProducerIdsRecord(broker_id=-1, broker_epoch=-1, next_producer_id=following)
+
+
+def _ranges(features: Iterable[BrokerFeature | ControllerFeature]) -> dict[str, Range]:
+    return {f.name: Range(f.min_supported_version, f.max_supported_version) for f in features}
 
 
 def _partition_record(topic_id: Uuid, index: int, state: PartitionState) -> PartitionRecord:

@@ -68,6 +68,8 @@ class PartitionChangeBuilder:
     target_recovery: int | None = None
     directory_of: Callable[[int], Uuid] = attrs.field(default=lambda _: ZERO_UUID)
     """Where a replica that is added goes."""
+    set_directories: dict[int, Uuid] = attrs.field(factory=dict)
+    """Where replicas are, by what their brokers say."""
     unclean_shutdown: tuple[int, ...] = ()
     """Replicas that came back without a clean stop: their logs may be shorter than they were."""
 
@@ -235,9 +237,10 @@ class PartitionChangeBuilder:
     def _directories(self) -> tuple[Uuid, ...] | None:
         """Of the replicas, in their order, when that is not as it was."""
         now = self.partition
-        known = dict(zip(now.replicas, now.directories, strict=False))
+        known = {**dict(zip(now.replicas, now.directories, strict=False)), **self.set_directories}
         directories = tuple(known.get(replica) or self.directory_of(replica) for replica in self._replicas)
-        return None if self._replicas == now.replicas or directories == now.directories else directories
+        changes = self._replicas != now.replicas or self.set_directories
+        return directories if changes and directories != now.directories else None
 
     def _last_known(self) -> tuple[int, ...] | None:
         if not self.elr_enabled:

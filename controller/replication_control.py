@@ -7,11 +7,13 @@ from typing import Any
 
 from kafsim.controller.metadata_state import (
     BROKER,
+    MIGRATING,
     NO_LEADER,
     NO_LEADER_CHANGE,
     RECOVERED,
     RECOVERING,
     TOPIC,
+    UNASSIGNED,
     MetadataState,
     PartitionKey,
     PartitionState,
@@ -29,6 +31,13 @@ from kafsim.protocol.messages.alter_partition import (
     PartitionDataResult,
     TopicDataResult,
 )
+from kafsim.protocol.messages.assign_replicas_to_dirs import (
+    AssignReplicasToDirsRequest,
+    AssignReplicasToDirsResponse,
+)
+from kafsim.protocol.messages.assign_replicas_to_dirs import DirectoryDataResult as AssignedDirectory
+from kafsim.protocol.messages.assign_replicas_to_dirs import PartitionDataResult as AssignedPartition
+from kafsim.protocol.messages.assign_replicas_to_dirs import TopicDataResult as AssignedTopic
 from kafsim.protocol.messages.elect_leaders import (
     ElectLeadersRequest,
     ElectLeadersResponse,
@@ -36,7 +45,7 @@ from kafsim.protocol.messages.elect_leaders import (
     ReplicaElectionResult,
 )
 from kafsim.protocol.safeguards import Safeguards
-from kafsim.protocol.uuid import ZERO_UUID, Uuid
+from kafsim.protocol.uuid import Uuid
 
 PREFERRED_ELECTION, UNCLEAN_ELECTION = 0, 1
 ELECTION_TEXTS = {
@@ -76,10 +85,11 @@ class ReplicationControl:
         return Election.UNCLEAN if unclean else Election.ONLINE
 
     def builder(self, key: PartitionKey, acceptable: Callable[[int], bool] | None = None) -> PartitionChangeBuilder:
+        partition, may_lead = self.state.partitions[key], acceptable or self.state.is_active
         return PartitionChangeBuilder(
             key=key,
-            partition=self.state.partitions[key],
-            is_acceptable=acceptable or self.state.is_active,
+            partition=partition,
+            is_acceptable=lambda broker: may_lead(broker) and self._is_online(partition, broker),
             why_not=self._why_not,
             min_isr=self.min_isr(key[0]),
             elr_enabled=self.state.elr_enabled,
@@ -88,10 +98,61 @@ class ReplicationControl:
             directory_of=self.directory_of,
         )
 
+    def _is_online(self, partition: PartitionState, broker: int) -> bool:
+        """Has this broker the directory where the metadata has its replica?"""
+        if len(partition.directories) != len(partition.replicas) or broker not in partition.replicas:
+            return True
+        directory = partition.directories[partition.replicas.index(broker)]
+        return self.state.has_online_directory(broker, directory)
+
     def directory_of(self, broker: int) -> Uuid:
         """Where a new replica goes: the only directory of its broker; otherwise the broker chooses."""
         state = self.state.brokers.get(broker)
-        return state.directories[0] if state is not None and len(state.directories) == 1 else ZERO_UUID
+        if state is not None and len(state.directories) < 2:
+            return state.directories[0] if state.directories else MIGRATING
+        return UNASSIGNED
+
+    def assign_directories(
+        self, request: AssignReplicasToDirsRequest, stale: int
+    ) -> tuple[list[Any], AssignReplicasToDirsResponse]:
+        """A broker tells where its replicas are (KIP-858). One whose directory is not online leaves the ISR."""
+        if stale:
+            return [], AssignReplicasToDirsResponse(error_code=stale)
+        records: list[Any] = []
+        offline: list[PartitionKey] = []
+        directories = []
+        for directory in request.directories:
+            topics = []
+            for topic in directory.topics:
+                answers = []
+                for asked in topic.partitions:
+                    key = (topic.topic_id, asked.partition_index)
+                    error = self._not_assignable(key, request.broker_id)
+                    answers.append(AssignedPartition(partition_index=key[1], error_code=error))
+                    if not error:
+                        records += self._assign_directory(key, request.broker_id, directory.id)
+                        if not self.state.has_online_directory(request.broker_id, directory.id):
+                            offline.append(key)
+                topics.append(AssignedTopic(topic_id=topic.topic_id, partitions=tuple(answers)))
+            directories.append(AssignedDirectory(id=directory.id, topics=tuple(topics)))
+        why = because(facts.FENCED_BROKER, broker=request.broker_id)
+        records += self.update_leaders_and_isrs(why, keys=offline, remove=request.broker_id, leaving="without its disk")
+        return records, AssignReplicasToDirsResponse(directories=tuple(directories))
+
+    def _not_assignable(self, key: PartitionKey, broker: int) -> int:
+        if key[0] not in self.state.topic_names:
+            return errors.UNKNOWN_TOPIC_ID
+        partition = self.state.partitions.get(key)
+        if partition is None:
+            return errors.UNKNOWN_TOPIC_OR_PARTITION
+        return errors.NONE if broker in partition.replicas else errors.NOT_LEADER_OR_FOLLOWER
+
+    def _assign_directory(self, key: PartitionKey, broker: int, directory: Uuid) -> list[Any]:
+        builder = self.builder(key)
+        builder.election = Election.ONLINE
+        builder.set_directories = {broker: directory}
+        change = builder.build()
+        return [] if change is None else [self.decide(key, change, because(facts.DIRECTORY, broker=broker))]
 
     def _why_not(self, broker: int) -> str:
         state = self.state.brokers.get(broker)
@@ -99,6 +160,8 @@ class ReplicationControl:
             return "not registered"
         if state.fenced:
             return "fenced"
+        if state.is_active:
+            return "on another disk than its replica was"
         return "in controlled shutdown" if state.in_controlled_shutdown else "up"
 
     # ------------------------------------------------------------------ brokers that go

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafsim.controller.heartbeats import Heartbeats
@@ -95,6 +95,7 @@ class TopicControl:
         heartbeats: Heartbeats,
         settings: dict[str, Any],
         entropy: Entropy,
+        directory_of: Callable[[int], Uuid],
         *,
         node: int,
         static: frozenset[str],
@@ -105,6 +106,7 @@ class TopicControl:
         self.heartbeats = heartbeats
         self.settings = settings
         self.entropy = entropy
+        self.directory_of = directory_of
 
     # ---------------------------------------------------------------------------- create
 
@@ -282,12 +284,8 @@ class TopicControl:
             leader=isr[0],
             leader_epoch=0,
             partition_epoch=0,
-            directories=tuple(self._directory(broker) for broker in replicas),
+            directories=tuple(self.directory_of(broker) for broker in replicas),
         )
-
-    def _directory(self, broker: int) -> Uuid:
-        state = self.state.brokers.get(broker)
-        return state.directories[0] if state is not None and len(state.directories) == 1 else ZERO_UUID
 
     def _effective(self, configs: dict[str, str]) -> tuple[CreatableTopicConfigs, ...]:
         """All settings of a new topic, and where each comes from (Kafka: ``resolveEffectiveTopicConfigs``)."""

@@ -81,6 +81,7 @@ class RaftClient:
         self.given = given
         self.outbox = given.outbox
         self.me = me
+        self.static_voters = static_voters
         self.cluster_id = cluster_id
         self.settings = settings
         self.listeners: list[RaftListener] = []
@@ -460,6 +461,10 @@ class RaftClient:
                 self.to_unattached(now, epoch, why, leader)
         elif known and leader != self.me.id and (self.leader_id < 0 or isinstance(self.quorum.role, Unattached)):
             self.to_follower(now, epoch, leader, because(facts.LEADER_FOUND, peer=peer, leader=leader, epoch=epoch))
+
+    def upgrade_version(self, level: int, validate_only: bool) -> str | None:
+        """kraft.version 1 (KIP-853); why it cannot be. Nothing is written when only asked."""
+        return f"Invalid upgrade of kraft.version from version {self.log.kraft_version} to {level}"
 
     def resign(self, epoch: int) -> None:
         """The controller gives up an epoch, when it still leads in it."""

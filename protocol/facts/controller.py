@@ -45,6 +45,8 @@ UNCLEAN_SHUTDOWN = rule(
     "so its log may be shorter",
 )
 LEADER_ASKED = rule("isr.leader-asked", "leader {leader} asked for the ISR {isr}")
+DIRECTORY = rule("replicas.directory", "broker {broker} tells in which directory its replica is")
+UNREGISTERED = rule("isr.unregistered", "broker {broker} was taken out of the cluster")
 REASSIGNED = rule("replicas.reassigned", "an admin client asked for other replicas")
 CREATED = rule("topic.created", "all replicas that are up are in sync at creation")
 DELETED = rule("topic.deleted", "an admin client asked for it")
@@ -157,3 +159,22 @@ class TopicRemoved:
     topic: str
     topic_id: str
     partitions: int
+
+
+@fact(DECISION)
+class BrokerUnregistered:
+    """An admin client takes a broker out of the cluster, whether it runs or not."""
+
+    broker: int
+    epoch: int
+
+
+@fact(STATE)
+class ControllerRegistered:
+    controller: int
+
+
+@fact(DECISION)
+class FeatureLevelChanged:
+    feature: str
+    level: int
