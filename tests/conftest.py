@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from hypothesis import HealthCheck, settings
 
-EXAMPLES = {"quick": 25, "ci": 100, "large": 2_000}
+EXAMPLES = {"quick": 25, "ci": 100, "large": 5_000}
 SLOW = [HealthCheck.too_slow, HealthCheck.data_too_large, HealthCheck.function_scoped_fixture]
 
 for _name, _examples in EXAMPLES.items():
