@@ -27,10 +27,20 @@ def cases() -> list[Case]:
         story = idle_partitions(partitions)
         name = f"idle second with {partitions:,} partitions, direct + share"
         found.append(Case(name, plain(story, "direct", "share"), idle_seconds))
+    for brokers in (3, 100):
+        story, shape = two_leaders_each(brokers), ClusterShape(brokers=brokers)
+        name = f"idle second of {brokers} brokers that follow two each, direct + share"
+        found.append(Case(name, plain(story, "direct", "share", shape), per_broker))
+    for voters in (1, 3):
+        shape = ClusterShape(controllers=voters)
+        name = f"idle second with a quorum of {voters}, direct + share"
+        found.append(Case(name, plain(idle_minutes, "direct", "share", shape), idle_seconds))
+    found.append(Case("10,000 partitions created, direct + share", plain(create, "direct", "share"), creation))
+    found += [Case(f"memory of {n:,} partitions", memory_of(n), memory) for n in (1_000, 10_000)]
     return found
 
 
-def plain(story: Story, dispatch: str, wire: str) -> Callable[[], dict[str, float]]:
+def plain(story: Story, dispatch: str, wire: str, shape: ClusterShape | None = None) -> Callable[[], dict[str, float]]:
     """A run that nobody listens to."""
 
     def once() -> dict[str, float]:
@@ -38,7 +48,7 @@ def plain(story: Story, dispatch: str, wire: str) -> Callable[[], dict[str, floa
         counts: dict[str, float] = {}
 
         async def play(world: World) -> None:
-            cluster = Cluster(world, ClusterShape())
+            cluster = Cluster(world, shape or ClusterShape())
             await cluster.start()
             counts.update(await story(cluster))
 
@@ -86,6 +96,52 @@ def idle_partitions(count: int) -> Story:
     return story
 
 
+def two_leaders_each(brokers: int) -> Story:
+    """One partition led by each broker, followed by the next two; CPU time of two idle minutes for each broker."""
+
+    async def story(cluster: Cluster) -> dict[str, float]:
+        ring = {i: [(i + n) % brokers + 1 for n in range(3)] for i in range(brokers)}
+        await cluster.admin.create_topic("t", assignment=ring)
+        return {**await idle_minutes(cluster), "brokers": brokers}
+
+    return story
+
+
+async def idle_minutes(cluster: Cluster) -> dict[str, float]:
+    import time  # noqa: PLC0415
+
+    await cluster.advance(10)
+    begin = time.process_time()
+    await cluster.advance(120)
+    return {"idle_cpu": time.process_time() - begin, "idle_virtual": 120}
+
+
+async def create(cluster: Cluster) -> dict[str, float]:
+    """Two topics: one request writes at most 10,000 records. Until every broker has its replicas."""
+    import time  # noqa: PLC0415
+
+    begin = time.process_time()
+    for name in ("a", "b"):
+        await cluster.admin.create_topic(name, partitions=5_000, replication_factor=3)
+    await cluster.until(
+        lambda: all((core := cluster.core(b)) and len(core.replicas.by_key) == 10_000 for b in cluster.brokers)
+    )
+    return {"creation_cpu": time.process_time() - begin}
+
+
+def memory_of(partitions: int) -> Callable[[], dict[str, float]]:
+    """What a cluster with idle partitions takes, by the size of a process of its own."""
+
+    def once() -> dict[str, float]:
+        import subprocess  # noqa: PLC0415
+        import sys  # noqa: PLC0415
+
+        done = subprocess.run([sys.executable, "-m", "bench.memory", str(partitions)], capture_output=True, check=True)
+        return {"mb": float(done.stdout)}
+
+    return once
+
+
 def failover() -> dict[str, float]:
     """Ten batches a second from a producer, two consumers, the leader killed at 20 s and back at 40 s."""
 
@@ -129,3 +185,17 @@ def seeds(_: dict[str, float], cpu: float) -> dict[str, float]:
 
 def idle_seconds(counts: dict[str, float], _: float) -> dict[str, float]:
     return {"us per idle virtual second": counts["idle_cpu"] / counts["idle_virtual"] * 1e6}
+
+
+def per_broker(counts: dict[str, float], _: float) -> dict[str, float]:
+    return {
+        "us per idle virtual second and broker": counts["idle_cpu"] / counts["idle_virtual"] / counts["brokers"] * 1e6
+    }
+
+
+def creation(counts: dict[str, float], _: float) -> dict[str, float]:
+    return {"CPU seconds": counts["creation_cpu"]}
+
+
+def memory(counts: dict[str, float], _: float) -> dict[str, float]:
+    return {"MB": counts["mb"]}

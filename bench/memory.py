@@ -1,0 +1,26 @@
+"""How much a cluster of three brokers with so many partitions adds to the process, in MB."""
+
+from __future__ import annotations
+
+import resource
+import sys
+
+from bench.cluster import plain
+from kafsim.cluster.cluster import Cluster
+
+
+def main() -> None:
+    partitions = int(sys.argv[1])
+
+    async def story(cluster: Cluster) -> dict[str, float]:
+        before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        for number in range(0, partitions, 1_000):
+            await cluster.admin.create_topic(f"t{number}", partitions=1_000, replication_factor=3)
+        await cluster.advance(10)
+        return {"mb": (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024}
+
+    print(plain(story, "direct", "share")()["mb"])
+
+
+if __name__ == "__main__":
+    main()
