@@ -6,7 +6,8 @@ take it, expires what is too old, and sets its timer for the next thing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any
 
 from kafsim.clients import calls
@@ -22,6 +23,7 @@ from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE, because
 from kafsim.protocol.messages.init_producer_id import InitProducerIdRequest, InitProducerIdResponse
 from kafsim.protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
     PartitionProduceData,
     PartitionProduceResponse,
     ProduceRequest,
@@ -35,6 +37,10 @@ from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 PRODUCE, INIT_PRODUCER_ID = 0, 22
 SENDER_TIMER = "sender"
+
+
+NOBODY: Mapping[int, Exception] = MappingProxyType({})
+NOT_TO_BLAME = "Failed to append record because it was part of a batch which had one more more invalid records"
 
 
 class Sender(Client):
@@ -247,7 +253,7 @@ class Sender(Client):
         else:
             final = batch.attempts < self.settings["retries"]
             why = "it cannot be retried" if final else f"it was sent again {batch.attempts} times, retries says no more"
-            self._fail(batch, error, final_answer=final, why=answer.error_message or why)
+            self._fail(batch, error, final_answer=final, why=answer.error_message or why, wrong=answer.record_errors)
         if error in errors.INVALID_METADATA:
             hint = answer.current_leader
             self.metadata.hint(batch.tp, Leader(hint.leader_id, hint.leader_epoch))
@@ -300,21 +306,40 @@ class Sender(Client):
             self.outbox.answer_call(call, calls.RecordMetadata(*batch.tp, offset, time))
         self.answer_waiting()
 
-    def _fail(self, batch: ProducerBatch, error: int, *, final_answer: bool, why: str) -> None:
+    def _fail(
+        self,
+        batch: ProducerBatch,
+        error: int,
+        *,
+        final_answer: bool,
+        why: str,
+        wrong: tuple[BatchIndexAndErrorMessage, ...] = (),
+    ) -> None:
+        """``wrong``: the records that are to blame; the others fail because they were sent with them."""
         if self.idempotence is not None:
             self.idempotence.failed(batch, error, final_answer=final_answer)
         reason = because(facts.GIVE_UP, error=errors.name(error), why=why)
-        self._give_up(batch, KafkaError(error, why), reason)
+        blamed = {
+            one.batch_index: KafkaError(
+                error if len(wrong) == 1 else errors.INVALID_RECORD, one.batch_index_error_message
+            )
+            for one in wrong
+        }
+        other = KafkaError(errors.UNKNOWN_SERVER_ERROR, NOT_TO_BLAME) if blamed else KafkaError(error, why)
+        self._give_up(batch, other, reason, blamed)
 
-    def _give_up(self, batch: ProducerBatch, error: Exception, reason: Any) -> None:
+    def _give_up(
+        self, batch: ProducerBatch, error: Exception, reason: Any, blamed: Mapping[int, Exception] = NOBODY
+    ) -> None:
         self.accumulator.remove(batch)
         self.outbox.happened(
             facts.BatchGivenUp(topic=batch.tp.topic, partition=batch.tp.partition, records=batch.count, because=reason),
             batch.event,
         )
-        for call, _ in batch.calls:
-            self.state_failure(call, batch.tp.topic, batch.tp.partition, error)
-            self.outbox.answer_call(call, error)
+        for number, (call, _) in enumerate(batch.calls):
+            failure = blamed.get(number, error)
+            self.state_failure(call, batch.tp.topic, batch.tp.partition, failure)
+            self.outbox.answer_call(call, failure)
         self.answer_waiting()
 
     def state_failure(self, call: CallId, topic: str, partition: int, error: Exception) -> None:

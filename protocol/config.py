@@ -105,6 +105,7 @@ class Settings:
         return {n: s.parse(given[n]) if n in given else s.default for n, s in self.by_name.items()}
 
 
+CODECS = ("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer")
 HOUR_MS = 3_600_000
 WEEK_MS = 168 * HOUR_MS
 
@@ -116,8 +117,7 @@ TOPIC = Settings(
         "compression.type",
         STRING,
         "producer",
-        one_of=("uncompressed", "zstd", "lz4", "snappy", "gzip", "producer"),
-        has_effect=False,
+        one_of=CODECS,
     ),
     Setting("compression.zstd.level", INT, 3, has_effect=False),
     Setting("delete.retention.ms", LONG, 24 * HOUR_MS, least=0),
@@ -151,6 +151,7 @@ BROKER = Settings(
     Setting("auto.leader.rebalance.enable", BOOLEAN, True),
     Setting("broker.heartbeat.interval.ms", INT, 2_000, least=1),
     Setting("broker.session.timeout.ms", INT, 9_000, least=1),
+    Setting("compression.type", STRING, "producer", one_of=CODECS),
     Setting("controller.quorum.append.linger.ms", INT, 25, least=0),
     Setting("controller.quorum.election.backoff.max.ms", INT, 1_000, least=0),
     Setting("controller.quorum.election.timeout.ms", INT, 1_000, least=0),
@@ -217,6 +218,7 @@ BROKER = Settings(
 
 BROKER_DEFAULT_OF_TOPIC = {
     "cleanup.policy": "log.cleanup.policy",
+    "compression.type": "compression.type",
     "delete.retention.ms": "log.cleaner.delete.retention.ms",
     "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
     "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",

@@ -35,6 +35,7 @@ class Appended(NamedTuple):
     message: str | None = None
     duplicate: bool = False
     log_append_time_ms: int = -1
+    record_errors: tuple[tuple[int, str], ...] = ()
     malformed: bool = False
     """It was no batch that a request may carry, and the log has not been asked."""
 
@@ -108,9 +109,13 @@ class Log:
         if isinstance(batch, Refused):
             return self._refuse(batch)._replace(malformed=True)
         head = batches.header(batch)
-        refused = validator.check(batch, head, self.config, now_ms)
+        refused = validator.check(batch, head, self.config, now_ms, self.directory)
         if refused is not None:
             return self._refuse(refused)
+        converted = validator.convert(batch, head, self.config)
+        if isinstance(converted, Refused):
+            return self._refuse(converted)
+        batch, head = converted, batches.header(converted)
         batch = validator.stamp(batch, head, self.config, now_ms)
         batch = batches.place(batch, self.log_end_offset, leader_epoch)
         head = batches.header(batch)
@@ -184,7 +189,7 @@ class Log:
     def _refuse(self, refused: Refused) -> Appended:
         why = because(facts.REFUSED, message=refused.message)
         self.outbox.happened(facts.AppendRefused(log=self.directory, error=errors.name(refused.error), because=why))
-        return Appended(-1, -1, refused.error, refused.message)
+        return Appended(-1, -1, refused.error, refused.message, record_errors=refused.record_errors)
 
     def _answer_duplicate(self, head: BatchHeader, known: BatchMetadata) -> Appended:
         why = because(

@@ -84,6 +84,8 @@ class Refused:
 
     error: int
     message: str
+    record_errors: tuple[tuple[int, str], ...] = ()
+    """Which records are wrong, and why, by their number in the batch."""
 
 
 class ProducerState:

@@ -22,6 +22,7 @@ from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import STATE, because
 from kafsim.protocol.messages.produce import (
+    BatchIndexAndErrorMessage,
     LeaderIdAndEpoch,
     PartitionProduceData,
     PartitionProduceResponse,
@@ -30,6 +31,7 @@ from kafsim.protocol.messages.produce import (
     TopicProduceResponse,
 )
 from kafsim.protocol.records import batch as batches
+from kafsim.protocol.schema import changed
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import ConnectionId, EventNumber, Header, Micros, TopicPartition, millis
 from kafsim.protocol.uuid import ZERO_UUID, Uuid, to_text
@@ -127,7 +129,12 @@ class ProduceApi:
         wall = self._given.wall_ms(now)
         appended = partition.append_as_leader(now, data.records or b"", pending.acks, wall)
         if appended.error:
-            pending.answers[tp] = self._error(tp, appended.error, appended.message, malformed=appended.malformed)
+            refusal = self._error(tp, appended.error, appended.message, malformed=appended.malformed)
+            wrong = tuple(
+                BatchIndexAndErrorMessage(batch_index=index, batch_index_error_message=text)
+                for index, text in appended.record_errors
+            )
+            pending.answers[tp] = changed(refusal, record_errors=wrong) if wrong else refusal
         else:
             pending.waiting[tp] = (partition, appended, partition.leader_epoch)
 
