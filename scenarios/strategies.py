@@ -18,36 +18,65 @@ from hypothesis import strategies as st
 from kafsim.scenarios.plan import Load, Operation, Plan, Topic
 from kafsim.scenarios.swarm import FAST
 
-NODES = ("1", "2", "3", "controller", "leader:orders-0", "follower:orders-0", "leader:orders-1")
 CONTROLLERS = ("controller", "standby", "standby/1")
-
 times = st.integers(0, 100).map(lambda tenths: tenths / 10)
-pairs = st.tuples(st.sampled_from(("1", "2", "3")), st.sampled_from(("1", "2", "3", "controller"))).filter(
-    lambda pair: pair[0] != pair[1]
-)
 
 
 def one(do: str, who: st.SearchStrategy[str]) -> st.SearchStrategy[Operation]:
     return st.builds(lambda at, node: Operation(at, do, (node,)), times, who)
 
 
-nodes = st.sampled_from(NODES)
-brokers = st.sampled_from(tuple(node for node in NODES if node != "controller"))
-kills = one("kill", brokers)
-gentle = st.one_of(
-    one("kill", st.just("controller")),
-    one("restart", nodes),
-    one("stop", brokers),
-    one("pause", nodes),
-    one("resume", nodes),
-    one("isolate", brokers),
-    one("rejoin", brokers),
-    st.builds(lambda at, pair: Operation(at, "cut", pair), times, pairs),
-    st.builds(lambda at, pair: Operation(at, "heal", pair), times, pairs),
-    st.builds(lambda at, node, ms: Operation(at, "slow_disk", (node, ms)), times, brokers, st.integers(1, 300)),
-    st.builds(lambda at, pair, ms: Operation(at, "slow_link", (*pair, ms)), times, pairs, st.integers(0, 1_500)),
-)
-power_failures = one("power_failure", st.sampled_from(NODES[:3]))
+class Faults:
+    """What can happen to a cluster of so many brokers."""
+
+    def __init__(self, brokers: int) -> None:
+        self.ids = tuple(str(id_ + 1) for id_ in range(brokers))
+        roles = ("leader:orders-0", "follower:orders-0", "leader:orders-1") if brokers > 1 else ("leader:orders-0",)
+        self.brokers = st.sampled_from((*self.ids, *roles))
+        nodes = st.sampled_from((*self.ids, "controller", *roles))
+        self.kills = one("kill", self.brokers)
+        self.gentle = st.one_of(
+            one("kill", st.just("controller")),
+            one("restart", nodes),
+            one("stop", self.brokers),
+            one("pause", nodes),
+            one("resume", nodes),
+            one("isolate", self.brokers),
+            one("rejoin", self.brokers),
+            self._pairs("cut"),
+            self._pairs("heal"),
+            st.builds(
+                lambda at, node, ms: Operation(at, "slow_disk", (node, ms)), times, self.brokers, st.integers(1, 300)
+            ),
+            self._pairs("slow_link", st.integers(0, 1_500)),
+        )
+        self.power_failures = one("power_failure", st.sampled_from(self.ids))
+
+    def _pairs(self, do: str, *more: st.SearchStrategy[int]) -> st.SearchStrategy[Operation]:
+        """Of a broker and another node."""
+        others = st.sampled_from((*self.ids, "controller"))
+        pairs = st.tuples(st.sampled_from(self.ids), others).filter(lambda pair: pair[0] != pair[1])
+        return st.builds(lambda at, pair, *rest: Operation(at, do, (*pair, *rest)), times, pairs, *more)
+
+    @property
+    def requests(self) -> st.SearchStrategy[Operation]:
+        """To as many replicas as there are or one less, never to one: what is acknowledged is to survive one disk."""
+        partitions = st.sampled_from(("orders-0", "orders-1"))
+        most = min(3, len(self.ids))
+        fewest = min(2, len(self.ids))
+        replicas = st.permutations(self.ids).flatmap(lambda ids: st.sampled_from((ids[:most], ids[:fewest])))
+        targets = replicas.map(",".join) | st.just("cancel")
+        return st.one_of(
+            st.builds(lambda at, tp, to: Operation(at, "reassign", (tp, to)), times, partitions, targets),
+            st.builds(lambda at, tp: Operation(at, "elect", (tp,)), times, partitions),
+            st.builds(
+                lambda at, value: Operation(at, "set_config", ("orders", "min.insync.replicas", value)),
+                times,
+                st.sampled_from(("1", "2")),
+            ),
+        )
+
+
 controllers = st.sampled_from(CONTROLLERS)
 of_quorum = st.one_of(
     *(one(do, controllers) for do in ("kill", "restart", "stop", "pause", "resume", "isolate", "rejoin")),
@@ -61,22 +90,8 @@ of_quorum = st.one_of(
 """Faults of controllers that are no brokers may lose power too: all that they have said is on their disks."""
 
 
-partitions = st.sampled_from(("orders-0", "orders-1"))
-replicas = st.permutations(("1", "2", "3")).flatmap(lambda ids: st.sampled_from((ids, ids[:2]))).map(",".join)
-requests = st.one_of(
-    st.builds(lambda at, tp, to: Operation(at, "reassign", (tp, to)), times, partitions, replicas | st.just("cancel")),
-    st.builds(lambda at, tp: Operation(at, "elect", (tp,)), times, partitions),
-    st.builds(
-        lambda at, value: Operation(at, "set_config", ("orders", "min.insync.replicas", value)),
-        times,
-        st.sampled_from(("1", "2")),
-    ),
-)
-"""To three replicas or to two, never to one: an acknowledged record is to survive the loss of one disk."""
-
-
 @st.composite
-def faults(draw: st.DrawFn, most: int, may_lose_power: bool, quorum: str) -> tuple[Operation, ...]:
+def faults(draw: st.DrawFn, possible: Faults, most: int, may_lose_power: bool, quorum: str) -> tuple[Operation, ...]:
     """Within the fault budget, in the order of their times; ``quorum`` is one, apart or combined."""
     if quorum == "apart":
         of_controllers = draw(st.lists(of_quorum | one("power_failure", controllers), max_size=most // 2))
@@ -84,9 +99,9 @@ def faults(draw: st.DrawFn, most: int, may_lose_power: bool, quorum: str) -> tup
         of_controllers = draw(st.lists(of_quorum, max_size=most // 2)) if quorum == "combined" else []
     loses_power = may_lose_power and draw(st.booleans())
     if loses_power:
-        drawn = [*draw(st.lists(gentle, max_size=most - 1)), draw(power_failures)]
+        drawn = [*draw(st.lists(possible.gentle, max_size=most - 1)), draw(possible.power_failures)]
     else:
-        drawn = draw(st.lists(gentle | kills, max_size=most))
+        drawn = draw(st.lists(possible.gentle | possible.kills, max_size=most))
     if loses_power and quorum == "combined":
         of_controllers = [operation for operation in of_controllers if operation.do != "kill"]
         drawn = [o for o in drawn if (o.do, o.arguments) != ("kill", ("controller",))]
@@ -108,25 +123,41 @@ def settings() -> st.SearchStrategy[dict[str, object]]:
 
 @st.composite
 def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
-    """Three brokers, one controller or three, one topic of two partitions, one or two producers, and faults."""
-    min_isr = draw(st.sampled_from((1, 2)))
+    """One to seven brokers, perhaps in racks, one to five controllers apart or combined, a topic of two partitions.
+
+    One or two producers, and faults.
+    """
+    brokers = draw(st.sampled_from((3, 3, 3, 1, 2, 5, 7)))
+    quorum = draw(st.sampled_from(("one", "apart", "combined") if brokers >= 3 else ("one", "apart")))
+    voters = 1 if quorum == "one" else draw(st.sampled_from((3, 5) if quorum == "apart" or brokers >= 5 else (3,)))
+    min_isr = draw(st.sampled_from((1, 2))) if brokers > 1 else 1
     loads = tuple(
         Load(topic="orders", count=40, start=0.1, every_ms=200, keys=draw(st.sampled_from((0, 5))), settings=s)
         for s in draw(st.lists(settings(), min_size=1, max_size=2))
     )
     elr = draw(st.sampled_from((0, 1)))
-    quorum = draw(st.sampled_from(("one", "apart", "combined")))
-    asked = draw(st.lists(requests, max_size=3))
-    operations = draw(faults(most, may_lose_power=min_isr == 2 and elr == 1, quorum=quorum))
+    possible = Faults(brokers)
+    asked = draw(st.lists(possible.requests, max_size=3))
+    may_lose_power = min_isr == 2 and elr == 1 and brokers >= 3
+    operations = draw(faults(possible, most, may_lose_power=may_lose_power, quorum=quorum))
     if any(operation.do == "power_failure" for operation in operations):
         asked = [operation for operation in asked if operation.do != "set_config"]
     return Plan(
-        controllers=1 if quorum == "one" else 3,
+        brokers=brokers,
+        controllers=voters,
         combined=quorum == "combined",
+        racks=tuple("ab"[i % 2] for i in range(brokers)) if draw(st.booleans()) else (),
         seed=draw(st.integers(0, 2**32)),
         configs={**FAST, "unclean.leader.election.enable": False},
         features={"eligible.leader.replicas.version": elr},
-        topics=(Topic(name="orders", partitions=2, configs={"min.insync.replicas": min_isr}),),
+        topics=(
+            Topic(
+                name="orders",
+                partitions=2,
+                replication_factor=min(3, brokers),
+                configs={"min.insync.replicas": min_isr},
+            ),
+        ),
         loads=loads,
         operations=tuple(sorted((*operations, *asked), key=lambda operation: operation.at)),
         until=draw(st.sampled_from((6.0, 12.0))),
