@@ -6,6 +6,7 @@ from collections import deque
 
 import attrs
 
+from kafsim.clients.buffer_pool import BufferPool
 from kafsim.protocol.records.batch import OVERHEAD
 from kafsim.protocol.records.record import BatchBuilder, RecordHeaders, decode_batch
 from kafsim.protocol.types import CallId, EventNumber, Micros, TopicPartition
@@ -42,6 +43,8 @@ class ProducerBatch:
     base_sequence: int = -1
     was_reset: bool = False
     """Its sequence was changed since it was sent last."""
+    reserved: int = 0
+    """What it takes of buffer.memory."""
     is_split: bool = False
     """Made of one that was too large."""
     closed: bool = False
@@ -74,9 +77,10 @@ class ProducerBatch:
 
 
 class Accumulator:
-    """``batch_size`` and ``linger`` as in the settings of the same names."""
+    """``batch_size``, ``linger`` and ``memory`` as in batch.size, linger.ms and buffer.memory."""
 
-    def __init__(self, batch_size: int, linger: Micros, codec: int) -> None:
+    def __init__(self, batch_size: int, linger: Micros, codec: int, memory: int = 33_554_432) -> None:
+        self.pool = BufferPool(memory)
         self.batch_size = max(1, batch_size)
         self.linger = linger
         self.codec = codec
@@ -113,6 +117,12 @@ class Accumulator:
         growth += batch.builder.append(timestamp, key, value, headers)
         batch.calls.append((call, timestamp))
         return batch, growth, batch.is_full
+
+    def needs(self, tp: TopicPartition, bound: int) -> int:
+        """How much memory the next record of this size takes: that of a new batch, or nothing."""
+        queue = self.queues.get(tp)
+        has_room = bool(queue) and queue is not None and queue[-1].has_room(bound)
+        return 0 if has_room else max(self.batch_size, OVERHEAD + bound)
 
     def is_full(self, tp: TopicPartition) -> bool:
         """Does the next record begin a batch?"""
@@ -159,8 +169,16 @@ class Accumulator:
         batch.closed = True
         return batch
 
-    def remove(self, batch: ProducerBatch) -> None:
-        """It has its answer."""
+    def free(self, batch: ProducerBatch) -> None:
+        """Its memory goes back."""
+        size, batch.reserved = batch.reserved, 0
+        if size:
+            self.pool.free(size)
+
+    def remove(self, batch: ProducerBatch, *, in_flight: bool = False) -> None:
+        """It has its answer; one that expired on its way keeps its memory until the broker has answered."""
+        if not in_flight:
+            self.free(batch)
         batch.done = True
         self.incomplete.pop(batch.number, None)
         queue = self.queues.get(batch.tp)

@@ -1,6 +1,6 @@
 """The core of a producer (Kafka: ``KafkaProducer``): takes records, finds their partitions, hands them to the sender.
 
-A send waits for metadata up to max.block.ms when its topic is not known.
+A send waits up to max.block.ms for metadata when its topic is not known, and for memory when buffer.memory is used up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import attrs
 
 from kafsim.clients import calls
 from kafsim.clients.accumulator import upper_bound
+from kafsim.clients.buffer_pool import Waiter
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError, ProducerClosedError
 from kafsim.clients.partitioner import StickyPartitioner, partition_for_key
 from kafsim.clients.sender import Sender
@@ -34,6 +35,18 @@ class Blocked:
     deadline: Micros
 
 
+@attrs.define
+class Starving:
+    """A send that waits for memory."""
+
+    send: calls.Send
+    tp: TopicPartition
+    timestamp: int
+    sticky: StickyPartitioner | None
+    since: Micros
+    waiter: Waiter
+
+
 class Producer(Sender):
     """``settings`` from :func:`kafsim.protocol.client_config.producer_settings`."""
 
@@ -41,11 +54,15 @@ class Producer(Sender):
         super().__init__(given, settings, bootstrap)
         self._sticky: dict[str, StickyPartitioner] = {}
         self._blocked: dict[str, deque[Blocked]] = {}
+        self._starving: dict[CallId, Starving] = {}
+        self._ready: list[CallId] = []
+        """Of those that starved: memory is there for them."""
+        self._patience = millis(settings["max.block.ms"])
         self._closing = False
 
     @property
     def has_blocked(self) -> bool:
-        return bool(self._blocked)
+        return bool(self._blocked or self._starving)
 
     # ----------------------------------------------------------------------------- inputs
 
@@ -61,10 +78,21 @@ class Producer(Sender):
         if isinstance(request, calls.Send):
             self._send(now, call, request)
         else:
-            self._closing |= isinstance(request, calls.Close)
+            if isinstance(request, calls.Close):
+                self._close()
             self.waiting_for_all.append((call, dict(self.accumulator.incomplete)))
             self.answer_waiting()
         self.run(now)
+
+    def _close(self) -> None:
+        """Who waits for memory waits in vain."""
+        self._closing = True
+        for call, starving in list(self._starving.items()):
+            if call not in self._ready:
+                del self._starving[call]
+                self.accumulator.pool.give_up(starving.waiter)
+                error = KafkaError(errors.UNKNOWN_SERVER_ERROR, "Producer closed while allocating memory")
+                self._fail_send(call, starving.send, starving.tp.partition, error)
 
     # ------------------------------------------------------------------------------ sending
 
@@ -76,23 +104,53 @@ class Producer(Sender):
             self.outbox.happened(facts.SendInvoked(send=int(call), topic=send.topic, key=send.key, value=send.value))
         self.metadata.want(now, send.topic)
         if self._is_known(send):
-            self._append(now, call, send)
+            self._append(now, call, send, now)
             return
-        deadline = Micros(now + millis(self.settings["max.block.ms"]))
-        self._blocked.setdefault(send.topic, deque()).append(Blocked(call, send, deadline))
-        self.outbox.set_timer(BLOCKED_TIMER, min(queue[0].deadline for queue in self._blocked.values()))
+        self._blocked.setdefault(send.topic, deque()).append(Blocked(call, send, Micros(now + self._patience)))
+        self._arm_blocked()
+
+    def _arm_blocked(self) -> None:
+        due = [queue[0].deadline for queue in self._blocked.values()]
+        due += [Micros(starving.since + self._patience) for starving in self._starving.values()]
+        if due:
+            self.outbox.set_timer(BLOCKED_TIMER, min(due))
+
+    def _note_ready(self, call: CallId) -> None:
+        self._ready.append(call)
+
+    def run(self, now: Micros) -> None:
+        """Sends whose memory is there go on before anything else."""
+        while self._ready:
+            ready, self._ready = self._ready, []
+            for call in ready:
+                starving = self._starving.pop(call)
+                self._put(
+                    now, call, starving.send, starving.tp, starving.timestamp, starving.sticky, starving.waiter.size
+                )
+        super().run(now)
+        if self._ready:
+            self.run(now)
 
     def _is_known(self, send: calls.Send) -> bool:
         count = self.metadata.partition_counts.get(send.topic)
         return count is not None and (send.partition is None or send.partition < count)
 
-    def _append(self, now: Micros, call: CallId, send: calls.Send) -> None:
+    def _append(self, now: Micros, call: CallId, send: calls.Send, since: Micros) -> None:
+        """``since``: when it was asked for, which max.block.ms counts from."""
         bound = upper_bound(send.key, send.value, send.headers) + 61
         if bound > self.settings["max.request.size"]:
             limit = self.settings["max.request.size"]
             text = (
                 f"The message is {bound} bytes when serialized which is larger than {limit}, which is the value of "
                 "the max.request.size configuration."
+            )
+            self._fail_send(call, send, -1, KafkaError(errors.MESSAGE_TOO_LARGE, text))
+            return
+        memory = self.settings["buffer.memory"]
+        if bound > memory:
+            text = (
+                f"The message is {bound} bytes when serialized which is larger than the total memory buffer you have "
+                "configured with the buffer.memory configuration."
             )
             self._fail_send(call, send, -1, KafkaError(errors.MESSAGE_TOO_LARGE, text))
             return
@@ -103,9 +161,35 @@ class Producer(Sender):
             partition = sticky.current(count, available)
         tp = TopicPartition(send.topic, partition)
         timestamp = self.given.wall_ms(now) if send.timestamp_ms is None else send.timestamp_ms
+        need = self.accumulator.needs(tp, upper_bound(send.key, send.value, send.headers))
+        ready = partial(self._note_ready, call)
+        waiter = self.accumulator.pool.allocate(need, ready) if need else None
+        if waiter is not None:
+            self._starving[call] = Starving(send, tp, timestamp, sticky, since, waiter)
+            self._arm_blocked()
+            return
+        self._put(now, call, send, tp, timestamp, sticky, need)
+
+    def _put(
+        self,
+        now: Micros,
+        call: CallId,
+        send: calls.Send,
+        tp: TopicPartition,
+        timestamp: int,
+        sticky: StickyPartitioner | None,
+        memory: int,
+    ) -> None:
+        """Into a batch. ``memory``: what was reserved, in case that it begins one."""
         batch, growth, full = self.accumulator.append(now, tp, timestamp, send.key, send.value, send.headers, call)
         if batch.count == 1:
             batch.event = self.outbox.event
+            batch.reserved = memory
+        elif memory:
+            self.accumulator.pool.free(memory)
+        for flush, waited in self.waiting_for_all:
+            if call < flush:
+                waited[batch.number] = batch
         if sticky is not None:
             count, available = self._partitions(send.topic)
             sticky.appended(growth, count, available, batch_full=full)
@@ -145,7 +229,7 @@ class Producer(Sender):
                 if error == errors.INVALID_TOPIC_EXCEPTION:
                     self._fail_send(blocked.call, blocked.send, -1, KafkaError(error))
                 elif self._is_known(blocked.send):
-                    self._append(now, blocked.call, blocked.send)
+                    self._append(now, blocked.call, blocked.send, Micros(blocked.deadline - self._patience))
                 else:
                     kept.append(blocked)
             if kept:
@@ -168,8 +252,21 @@ class Producer(Sender):
                 self._fail_send(blocked.call, blocked.send, -1, KafkaTimeoutError(text))
             if not queue:
                 del self._blocked[topic]
-        if self._blocked:
-            self.outbox.set_timer(BLOCKED_TIMER, min(queue[0].deadline for queue in self._blocked.values()))
+        self._expire_starving(now)
+        self._arm_blocked()
+
+    def _expire_starving(self, now: Micros) -> None:
+        pool, limit = self.accumulator.pool, self.settings["max.block.ms"]
+        for call, starving in list(self._starving.items()):
+            if starving.since + self._patience <= now and call not in self._ready:
+                del self._starving[call]
+                pool.give_up(starving.waiter)
+                text = (
+                    f"Failed to allocate {starving.waiter.size} bytes within the configured max blocking time {limit} "
+                    f"ms. Total memory: {pool.total} bytes. Available memory: {pool.available} bytes. Poolable size: "
+                    f"{self.accumulator.batch_size} bytes"
+                )
+                self._fail_send(call, starving.send, starving.tp.partition, KafkaTimeoutError(text))
 
     def _fail_send(self, call: CallId, send: calls.Send, partition: int, error: Exception) -> None:
         self.state_failure(call, send.topic, partition, error)

@@ -49,7 +49,9 @@ class Sender(Client):
     def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
         super().__init__(given, settings, bootstrap, self.on_metadata, auto_create=True)
         codec = compression.codec_id(settings["compression.type"])
-        self.accumulator = Accumulator(settings["batch.size"], millis(settings["linger.ms"]), codec)
+        self.accumulator = Accumulator(
+            settings["batch.size"], millis(settings["linger.ms"]), codec, settings["buffer.memory"]
+        )
         self.idempotence = Idempotence(given.outbox) if settings["enable.idempotence"] else None
         self._backoff = Backoff(settings["retry.backoff.ms"], settings["retry.backoff.max.ms"], given.entropy)
         self._delivery_timeout = millis(settings["delivery.timeout.ms"])
@@ -157,6 +159,7 @@ class Sender(Client):
         if batch.attempts and batch.attempts != batch.attempts_at_leader_change:
             return batch.retry_at
         full = batch.is_full or not is_last or bool(self.waiting_for_all) or batch.attempts > 0
+        full = full or self.accumulator.pool.is_exhausted
         return batch.created if full else batch.created + self.accumulator.linger
 
     def _drain(self, now: Micros, node: int) -> None:
@@ -241,6 +244,7 @@ class Sender(Client):
         error = answer.error_code
         self._muted.pop(batch.tp, None)
         if batch.done:
+            self.accumulator.free(batch)
             if error == errors.NONE and self.idempotence is not None:
                 self.idempotence.completed(batch, answer.base_offset)
             return
@@ -329,9 +333,15 @@ class Sender(Client):
         self._give_up(batch, other, reason, blamed)
 
     def _give_up(
-        self, batch: ProducerBatch, error: Exception, reason: Any, blamed: Mapping[int, Exception] = NOBODY
+        self,
+        batch: ProducerBatch,
+        error: Exception,
+        reason: Any,
+        blamed: Mapping[int, Exception] = NOBODY,
+        *,
+        in_flight: bool = False,
     ) -> None:
-        self.accumulator.remove(batch)
+        self.accumulator.remove(batch, in_flight=in_flight)
         self.outbox.happened(
             facts.BatchGivenUp(topic=batch.tp.topic, partition=batch.tp.partition, records=batch.count, because=reason),
             batch.event,
@@ -362,7 +372,8 @@ class Sender(Client):
                 f"Expiring {batch.count} record(s) for {batch.tp}:{timeout} ms has passed since batch creation. "
                 "The request has not been sent, or no server response has been received yet."
             )
-            self._give_up(batch, KafkaTimeoutError(text), because(facts.EXPIRED, timeout_ms=timeout))
+            sent = batch not in self.accumulator.queues.get(batch.tp, ())
+            self._give_up(batch, KafkaTimeoutError(text), because(facts.EXPIRED, timeout_ms=timeout), in_flight=sent)
 
     def answer_waiting(self) -> None:
         """Flush and close are answered when all that was there before them has its answer."""

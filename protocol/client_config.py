@@ -22,7 +22,7 @@ PRODUCER = Settings(
     *_COMMON,
     Setting("acks", STRING, "all", one_of=("all", "-1", "0", "1")),
     Setting("batch.size", INT, 16_384, least=0),
-    Setting("buffer.memory", LONG, 33_554_432, least=0, has_effect=False),
+    Setting("buffer.memory", LONG, 33_554_432, least=0),
     Setting("compression.type", STRING, "none", one_of=("none", "gzip", "snappy", "lz4", "zstd")),
     Setting("delivery.timeout.ms", INT, 120_000, least=0),
     Setting("enable.idempotence", BOOLEAN, True),
