@@ -107,6 +107,10 @@ class BrokerLifecycle:
         else:
             self._heartbeat(now)
 
+    @property
+    def is_running(self) -> bool:
+        return self.state is BrokerLifecycleState.RUNNING
+
     def on_patience_over(self, now: Micros) -> None:
         """Nobody took the registration, or nobody let this broker go: it stops all the same."""
         if self.state is not BrokerLifecycleState.SHUTTING_DOWN:

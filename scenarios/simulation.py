@@ -238,6 +238,8 @@ def is_recovered(cluster: Cluster) -> bool:
     core = cluster.controller_core
     if core is None or not core.is_active or len(core.state.journal) or not cluster.is_ready():
         return False
+    if any((broker := cluster.core(id_)) and not broker.lifecycle.is_running for id_ in cluster.brokers):
+        return False  # it was asked to stop, and waits for a controller to let it go
     for (topic_id, index), state in core.state.partitions.items():
         if state.leader < 0 or len(state.isr) != len(state.replicas):
             return False

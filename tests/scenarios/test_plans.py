@@ -150,3 +150,16 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
 def test_a_wrong_plan_is_refused(given: dict[str, object], message: str) -> None:
     with pytest.raises(PlanError, match=message.replace("(", r"\(")):
         from_mapping(given)
+
+
+def test_a_broker_that_nobody_lets_go_yet_is_waited_for_at_the_end() -> None:
+    """Asked to stop without a controller it goes once there is one again, which must not be while all is read."""
+    plan = Plan(
+        brokers=1,
+        configs=FAST,
+        topics=(Topic(name="orders", replication_factor=1),),
+        loads=(Load(topic="orders", count=40, start=0.1, every_ms=200),),
+        operations=(Operation(0.0, "kill", ("controller",)), Operation(0.0, "stop", ("1",))),
+        until=6.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").ok
