@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from kafsim.controller.cluster_control import ClusterControl
 from kafsim.controller.committed import CommittedReader, SnapshotGenerator
 from kafsim.controller.config_control import ConfigControl
+from kafsim.controller.directory_control import DirectoryControl
 from kafsim.controller.feature_control import FeatureControl
 from kafsim.controller.heartbeats import Heartbeats
 from kafsim.controller.metadata_state import BROKER, MetadataState, PartitionKey
@@ -134,6 +135,7 @@ class Controller:
             lambda: raft.log.kraft_version,
             raft.upgrade_version,
         )
+        self._directories = DirectoryControl(self.state, self.replication)
         self.configs = ConfigControl(self.state, settings)
         self.reassignments = ReassignmentControl(self.state, self.replication, self.topics)
         self.cluster = ClusterControl(
@@ -418,7 +420,7 @@ class Controller:
         self, now: Micros, connection: ConnectionId, header: Header, request: AssignReplicasToDirsRequest
     ) -> None:
         stale = self.cluster.check_epoch(request.broker_id, request.broker_epoch)
-        self._answer(now, connection, header, *self.replication.assign_directories(request, stale))
+        self._answer(now, connection, header, *self._directories.assign(request, stale))
 
     def _on_allocate_producer_ids(
         self, now: Micros, connection: ConnectionId, header: Header, request: AllocateProducerIdsRequest

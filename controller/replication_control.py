@@ -31,13 +31,6 @@ from kafsim.protocol.messages.alter_partition import (
     PartitionDataResult,
     TopicDataResult,
 )
-from kafsim.protocol.messages.assign_replicas_to_dirs import (
-    AssignReplicasToDirsRequest,
-    AssignReplicasToDirsResponse,
-)
-from kafsim.protocol.messages.assign_replicas_to_dirs import DirectoryDataResult as AssignedDirectory
-from kafsim.protocol.messages.assign_replicas_to_dirs import PartitionDataResult as AssignedPartition
-from kafsim.protocol.messages.assign_replicas_to_dirs import TopicDataResult as AssignedTopic
 from kafsim.protocol.messages.elect_leaders import (
     ElectLeadersRequest,
     ElectLeadersResponse,
@@ -111,48 +104,6 @@ class ReplicationControl:
         if state is not None and len(state.directories) < 2:
             return state.directories[0] if state.directories else MIGRATING
         return UNASSIGNED
-
-    def assign_directories(
-        self, request: AssignReplicasToDirsRequest, stale: int
-    ) -> tuple[list[Any], AssignReplicasToDirsResponse]:
-        """A broker tells where its replicas are (KIP-858). One whose directory is not online leaves the ISR."""
-        if stale:
-            return [], AssignReplicasToDirsResponse(error_code=stale)
-        records: list[Any] = []
-        offline: list[PartitionKey] = []
-        directories = []
-        for directory in request.directories:
-            topics = []
-            for topic in directory.topics:
-                answers = []
-                for asked in topic.partitions:
-                    key = (topic.topic_id, asked.partition_index)
-                    error = self._not_assignable(key, request.broker_id)
-                    answers.append(AssignedPartition(partition_index=key[1], error_code=error))
-                    if not error:
-                        records += self._assign_directory(key, request.broker_id, directory.id)
-                        if not self.state.has_online_directory(request.broker_id, directory.id):
-                            offline.append(key)
-                topics.append(AssignedTopic(topic_id=topic.topic_id, partitions=tuple(answers)))
-            directories.append(AssignedDirectory(id=directory.id, topics=tuple(topics)))
-        why = because(facts.FENCED_BROKER, broker=request.broker_id)
-        records += self.update_leaders_and_isrs(why, keys=offline, remove=request.broker_id, leaving="without its disk")
-        return records, AssignReplicasToDirsResponse(directories=tuple(directories))
-
-    def _not_assignable(self, key: PartitionKey, broker: int) -> int:
-        if key[0] not in self.state.topic_names:
-            return errors.UNKNOWN_TOPIC_ID
-        partition = self.state.partitions.get(key)
-        if partition is None:
-            return errors.UNKNOWN_TOPIC_OR_PARTITION
-        return errors.NONE if broker in partition.replicas else errors.NOT_LEADER_OR_FOLLOWER
-
-    def _assign_directory(self, key: PartitionKey, broker: int, directory: Uuid) -> list[Any]:
-        builder = self.builder(key)
-        builder.election = Election.ONLINE
-        builder.set_directories = {broker: directory}
-        change = builder.build()
-        return [] if change is None else [self.decide(key, change, because(facts.DIRECTORY, broker=broker))]
 
     def _why_not(self, broker: int) -> str:
         state = self.state.brokers.get(broker)
