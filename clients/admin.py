@@ -15,6 +15,7 @@ from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaTimeoutError
 from kafsim.clients.metadata import METADATA
 from kafsim.clients.network import Lost
+from kafsim.protocol import errors
 from kafsim.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, Micros, millis
@@ -97,7 +98,7 @@ class Admin(Client):
             asked.under_way = False
             if asked not in self._asked:
                 return
-            if isinstance(response, Lost):
+            if isinstance(response, Lost) or (asked.ask.to_leader_of is not None and _may_pass(response)):
                 asked.not_before = Micros(at + self._pause)
                 self.metadata.request_update(at)
                 return
@@ -106,3 +107,9 @@ class Admin(Client):
 
         ask = asked.ask
         self.network.send(now, node, ask.api, ask.request, answered, version=ask.version)
+
+
+def _may_pass(response: Any) -> bool:
+    """Did the broker, asked as the leader of one partition, answer what another try may mend?"""
+    error = response.topics[0].partitions[0].error_code
+    return error in errors.INVALID_METADATA or error in errors.RETRIABLE

@@ -13,7 +13,7 @@ import attrs
 
 from kafsim.clients import calls
 from kafsim.clients.client import Client
-from kafsim.clients.errors import KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
+from kafsim.clients.errors import IllegalStateError, KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
 from kafsim.clients.fetch_buffer import Collected
 from kafsim.clients.fetcher import RETRY_TIMER, Fetcher
 from kafsim.clients.metadata import Leader
@@ -66,7 +66,7 @@ class Consumer(Client):
         self._fetcher = Fetcher(*shared)
         self._validator = PositionsValidator(*shared)
         self._polls: deque[WaitingPoll] = deque()
-        self._positions: list[tuple[CallId, TopicPartition]] = []
+        self._positions: list[tuple[CallId, TopicPartition, Micros]] = []
         self._finding: list[Asking] = []
         self._pause = millis(settings["retry.backoff.ms"])
         self._timeout = millis(settings["request.timeout.ms"])
@@ -78,11 +78,19 @@ class Consumer(Client):
 
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
         match request:
+            case calls.Poll() if not self.subscriptions.assigned:
+                text = "Consumer is not subscribed to any topics or assigned any partitions"
+                self.outbox.answer_call(call, IllegalStateError(text))
             case calls.Poll(timeout, most):
                 limit = self.settings["max.poll.records"] if most is None else most
                 self._polls.append(WaitingPoll(call, limit, Micros(now + timeout)))
+            case calls.Position(tp) if tp not in self.subscriptions.assigned:
+                text = "You can only check the position for partitions assigned to this consumer."
+                self.outbox.answer_call(call, IllegalStateError(text))
             case calls.Position(tp):
-                self._positions.append((call, tp))
+                deadline = Micros(now + millis(self.settings["default.api.timeout.ms"]))
+                self._positions.append((call, tp, deadline))
+                self.outbox.set_timer(("position", int(call)), deadline)
             case calls.Offsets(wanted):
                 for tp in wanted:
                     self.metadata.want(now, tp.topic)
@@ -100,6 +108,11 @@ class Consumer(Client):
         match request:
             case calls.Assign(partitions):
                 self._assign(now, partitions)
+            case calls.Seek(tp) | calls.LookAt(tp) if tp not in self.subscriptions.assigned:
+                return IllegalStateError(f"No current assignment for partition {tp}")
+            case calls.Pause(partitions) if any(tp not in self.subscriptions.assigned for tp in partitions):
+                missing = next(tp for tp in partitions if tp not in self.subscriptions.assigned)
+                return IllegalStateError(f"No current assignment for partition {missing}")
             case calls.Seek(tp, offset, epoch):
                 self._seek(self.subscriptions.assigned[tp], offset, epoch)
             case calls.Pause(partitions, paused):
@@ -146,7 +159,7 @@ class Consumer(Client):
         self._find_offsets(now)
         if self._polls or self._positions:
             self._update_positions(now)
-            self._answer_positions()
+            self._answer_positions(now)
         self._answer_polls(now)
         if self._polls:
             self._fetcher.send_fetches(now)
@@ -222,17 +235,23 @@ class Consumer(Client):
 
     # -------------------------------------------------------------------------------- answers
 
-    def _answer_positions(self) -> None:
+    def _answer_positions(self, now: Micros) -> None:
         still = []
-        for call, tp in self._positions:
+        for call, tp, deadline in self._positions:
             state = self.subscriptions.get(tp)
             if self._validator.failed is not None:
                 self.outbox.answer_call(call, self._validator.failed)
                 self._validator.failed = None
             elif state is not None and state.is_valid and state.position is not None:
                 self.outbox.answer_call(call, state.position.offset)
+            elif deadline <= now:
+                limit = self.settings["default.api.timeout.ms"]
+                text = f"Timeout of {limit}ms expired before the position for partition {tp} could be determined"
+                self.outbox.answer_call(call, KafkaTimeoutError(text))
             else:
-                still.append((call, tp))
+                still.append((call, tp, deadline))
+                continue
+            self.outbox.cancel_timer(("position", int(call)))
         self._positions = still
 
     def _answer_polls(self, now: Micros) -> None:

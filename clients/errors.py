@@ -61,5 +61,9 @@ class LogTruncationError(OffsetOutOfRangeError):
         self.diverging = diverging
 
 
+class IllegalStateError(Exception):
+    """A client was asked for what it cannot do in the state that it is in."""
+
+
 class ProducerClosedError(Exception):
     """The producer was closed meanwhile."""

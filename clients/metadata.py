@@ -65,7 +65,8 @@ class ClientMetadata:
         self.topics: dict[str, None] = {}
         self.version = 0
         """Grows with everything that is learned."""
-        self._offline: dict[TopicPartition, tuple[int, ...]] = {}
+        self._online: dict[TopicPartition, tuple[int, ...]] = {}
+        """Replicas that serve."""
         self._asking = False
         self._wanted = False
         self._failures = 0
@@ -103,7 +104,7 @@ class ClientMetadata:
 
     def is_online(self, tp: TopicPartition, broker: int) -> bool:
         """Does this replica serve, as far as is known?"""
-        return broker in self.brokers and broker not in self._offline.get(tp, ())
+        return broker in self.brokers and broker in self._online.get(tp, ())
 
     # ---------------------------------------------------------------------------- asking
 
@@ -178,14 +179,15 @@ class ClientMetadata:
             known = self.leaders.get(tp)
             if known is None or partition.leader_epoch >= known.epoch:
                 self.leaders[tp] = Leader(partition.leader_id, partition.leader_epoch)
-            self._offline[tp] = partition.offline_replicas
+            offline = partition.offline_replicas
+            self._online[tp] = tuple(broker for broker in partition.replica_nodes if broker not in offline)
 
     def _forget(self, name: str) -> None:
         id_ = self.topic_ids.pop(name, ZERO_UUID)
         self.topic_names.pop(id_, None)
         for index in range(self.partition_counts.pop(name, 0)):
             self.leaders.pop(TopicPartition(name, index), None)
-            self._offline.pop(TopicPartition(name, index), None)
+            self._online.pop(TopicPartition(name, index), None)
 
     def on_timer(self, now: Micros) -> None:
         """A backoff is over, or the metadata has become old."""

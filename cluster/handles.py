@@ -108,6 +108,8 @@ class ConsumerHandle(Handle):
         self, partition: TopicPartition | tuple[str, int] | str, offset: int, *, leader_epoch: int = -1
     ) -> None:
         """``leader_epoch``: of the record before; with it the leader is asked first whether its log has that record."""
+        if offset < 0:
+            raise ValueError(f"seek offset must not be a negative number, not {offset}")
         await self._ask(calls.Seek(partition_of(partition), offset, leader_epoch), "seek").wait()
 
     async def seek_to_beginning(self, *partitions: TopicPartition | tuple[str, int] | str) -> None:

@@ -9,7 +9,14 @@ import pytest
 from kafsim import simulate
 from kafsim.broker.replica_selector import RACK_AWARE
 from kafsim.clients.calls import OffsetAndTimestamp
-from kafsim.clients.errors import KafkaError, LogTruncationError, NoOffsetForPartitionError, OffsetOutOfRangeError
+from kafsim.clients.errors import (
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    LogTruncationError,
+    NoOffsetForPartitionError,
+    OffsetOutOfRangeError,
+)
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.handles import ConsumerHandle
 from kafsim.protocol import errors
@@ -154,6 +161,42 @@ def test_a_broken_record_is_told_until_somebody_seeks_past_it() -> None:
         await consumer.seek(T0, 2)
         assert await _read(consumer, 1) == [2]
         log.active.file.overwrite(last, was)
+
+    _run(story)
+
+
+def test_what_cannot_be_asked_is_told() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,), 1: (1,)})
+        consumer = cluster.consumer(default_api_timeout_ms=2_000)
+        with pytest.raises(IllegalStateError, match="not subscribed to any topics or assigned"):
+            await consumer.getmany(timeout_ms=100)
+        await consumer.assign([T0])
+        for asked in (consumer.position(T1), consumer.seek(T1, 0), consumer.pause(T1), consumer.look_at(T1)):
+            with pytest.raises(IllegalStateError):
+                await asked
+        with pytest.raises(ValueError, match="negative"):
+            await consumer.seek(T0, -1)
+        cluster.pause(1)
+        before = cluster.world.clock.now
+        with pytest.raises(KafkaTimeoutError, match="Timeout of 2000ms expired before the position for partition t-0"):
+            await consumer.position(T0)
+        assert cluster.world.clock.now - before == 2_000_000
+        cluster.resume(1)
+
+    _run(story)
+
+
+def test_an_admin_client_asks_the_leader_that_took_over() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)})
+        await _send(cluster, 3, acks="all")
+        assert await cluster.admin.delete_records(T0, 1) == 1
+        cluster.stop(1)
+        await cluster.until(lambda: cluster.leader("t-0") == 2 and cluster.brokers[1].port is None, within=60)
+        cluster.restart(1)
+        await cluster.until(lambda: cluster.isr("t-0") == (1, 2) or cluster.isr("t-0") == (2, 1), within=60)
+        assert await cluster.admin.delete_records(T0, 2) == 2
 
     _run(story)
 
