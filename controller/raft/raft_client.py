@@ -319,7 +319,8 @@ class RaftClient:
         self.log.append_as_leader(batch, now)
         end = self.log.end_offset
         self.flush_log(now, lambda at: self._local_end_moved(at, end))
-        self.fetches.complete_below(now, end)
+        if not self.log.voters.is_only(self.me):
+            self.fetches.complete_below(now, end)  # the only voter tells its observers once it is committed
 
     def _local_end_moved(self, now: Micros, end: int) -> None:
         state = self.leader
