@@ -28,6 +28,7 @@ from kafsim.scenarios.availability import Availability
 from kafsim.scenarios.history import History, Judgement
 
 Story = Callable[[Cluster], Awaitable[None]]
+WAKING_SECONDS = 0.5
 RECOVERY_SECONDS = 300.0
 
 
@@ -196,6 +197,7 @@ def run_world_story(story: Callable[[World], Awaitable[None]], options: Options)
 async def settle(cluster: Cluster, history: History | None = None) -> None:
     """Heal, restart, wait for recovery and for every answer, and read all that is there; Stuck when that fails."""
     heal_all(cluster)
+    await cluster.advance(WAKING_SECONDS)  # who was paused learns only now that it was asked to stop
     while not is_recovered(cluster):
         heal_all(cluster)  # again when a broker that was asked to stop has ended meanwhile
         await cluster.until(

@@ -163,3 +163,15 @@ def test_a_broker_that_nobody_lets_go_yet_is_waited_for_at_the_end() -> None:
         until=6.0,
     )
     assert run_plan(plan, dispatch="direct", wire="share").ok
+
+
+def test_a_broker_that_was_asked_to_stop_while_it_was_paused_is_waited_for_at_the_end() -> None:
+    plan = Plan(
+        brokers=1,
+        configs=FAST,
+        topics=(Topic(name="orders", replication_factor=1),),
+        loads=(Load(topic="orders", count=40, start=0.1, every_ms=200),),
+        operations=(Operation(0.5, "pause", ("1",)), Operation(1.8, "stop", ("1",))),
+        until=3.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").ok
