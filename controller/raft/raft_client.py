@@ -7,11 +7,12 @@ from epoch and vote leaves after that.
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kafsim.controller.raft import messages, raft_fetches, snapshots
+from kafsim.controller.raft import messages, raft_fetches
+from kafsim.controller.raft.batch_accumulator import BatchAccumulator
+from kafsim.controller.raft.disk_gate import Act, DiskGate
 from kafsim.controller.raft.leader_state import LeaderState
 from kafsim.controller.raft.quorum_state import (
     NEVER,
@@ -31,25 +32,19 @@ from kafsim.controller.raft.voter_set import ReplicaKey, VoterSet
 from kafsim.protocol import errors
 from kafsim.protocol.facts import quorum as facts
 from kafsim.protocol.facts.fact import STATE, Because, because
-from kafsim.protocol.files import File
 from kafsim.protocol.messages import fetch, fetch_snapshot
 from kafsim.protocol.messages.begin_quorum_epoch import BeginQuorumEpochRequest, BeginQuorumEpochResponse
 from kafsim.protocol.messages.end_quorum_epoch import EndQuorumEpochRequest, EndQuorumEpochResponse
 from kafsim.protocol.messages.vote import VoteRequest, VoteResponse
-from kafsim.protocol.metadata import serde
 from kafsim.protocol.metadata.control_records import LeaderChangeMessage, LeaderChangeVoter
-from kafsim.protocol.records.record import BatchBuilder
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 
 POLL = "raft-poll"
 FETCH_TIMER = raft_fetches.TIMER
 MAX_WAIT_MS = 500
-MAX_BATCH_BYTES = 8_388_608
 SHUTDOWN_PATIENCE = millis(5_000)
 CLEAN_INTERVAL = millis(60_000)
-
-Act = Callable[[Micros], None]
 
 
 class RaftListener(Protocol):
@@ -91,6 +86,7 @@ class RaftClient:
             segment_bytes=settings["metadata.log.segment.bytes"],
             segment_ms=settings["metadata.log.segment.ms"],
         )
+        self._disk = DiskGate(given.outbox, self._poll)
         self.quorum = QuorumState(
             given,
             me,
@@ -98,7 +94,7 @@ class RaftClient:
             lambda: self.log.kraft_version,
             election_timeout=millis(settings["controller.quorum.election.timeout.ms"]),
             fetch_timeout=millis(settings["controller.quorum.fetch.timeout.ms"]),
-            on_persist=self._persist,
+            on_persist=self._disk.persist,
         )
         self.requests = RequestManager(
             given.outbox,
@@ -111,22 +107,11 @@ class RaftClient:
         self.elections = ElectionService(self)
         self.fetches = FetchService(self)
         self.following = FetchClient(self)
-        self._linger = millis(settings["controller.quorum.append.linger.ms"])
+        self.accumulator = BatchAccumulator(millis(settings["controller.quorum.append.linger.ms"]))
         self.bootstrap = bootstrap or [voter.address for voter in static_voters.by_id.values()]
         self._addresses: dict[int, Address] = {}
         """Of leaders, as answers told them."""
-        self._persisting = 0
-        self._persisted = 0
-        self._waiting: deque[Act] = deque()
-        """Inputs that came while something was on its way to the disk."""
-        self._flushes: dict[int, Act] = {}
-        """What to do once what was appended is on the disk."""
-        self._flush_number = 0
-        self._outputs: list[Callable[[], None]] = []
         self._armed: Micros = NEVER
-        self._pending: list[tuple[int, bytes]] = []
-        """Records of the leader that wait to be written: their time and value."""
-        self._drain_at: Micros = NEVER
         self._stop_at: Micros | None = None
         self._on_stopped: Act | None = None
         self._clean_at: Micros = NEVER
@@ -157,80 +142,41 @@ class RaftClient:
             fetch_snapshot.FetchSnapshotRequest: self.fetches.fetch_snapshot,
         }
         handler = handlers[type(body)]
-        self._enter(now, lambda at: handler(at, connection, header, body))
+        self._disk.enter(now, lambda at: handler(at, connection, header, body))
 
     def on_response(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
-        self._enter(now, lambda at: self._on_response(at, connection, header, body))
+        self._disk.enter(now, lambda at: self._on_response(at, connection, header, body))
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self._enter(now, lambda at: self._on_disconnect(at, connection))
+        self._disk.enter(now, lambda at: self._on_disconnect(at, connection))
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         if key == POLL:
             self._armed = NEVER
-            self._enter(now, lambda _: None)
+            self._disk.enter(now, lambda _: None)
         else:
-            self._enter(now, self.fetches.on_wait_over)
+            self._disk.enter(now, self.fetches.on_wait_over)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
-        if key[1] == "state":
-            self._on_persisted(now, int(key[2]))
-        else:
-            self._flushes.pop(int(key[2]))(now)
-            self._go_on(now)
-
-    @property
-    def _is_busy(self) -> bool:
-        """Does the disk keep this node from anything else?"""
-        return self._persisting > self._persisted or bool(self._flushes)
-
-    def _enter(self, now: Micros, act: Act) -> None:
-        if self._is_busy:
-            self._waiting.append(act)
-            return
-        act(now)
-        self._poll(now)
-
-    def _go_on(self, now: Micros) -> None:
-        while self._waiting and not self._is_busy:
-            self._waiting.popleft()(now)
-        self._poll(now)
+        self._disk.on_flushed(now, key)
 
     def flush_log(self, now: Micros, then: Act) -> None:
         """What was appended goes to the disk, and then this is done."""
+        file, end = self.log.log.active.file, self.log.end_offset
         if not self.given.safeguards.flush_metadata_before_counting:
-            self.outbox.flush(self.log.log.active.file)
+            self.outbox.flush(file)
             then(now)
             return
-        self._flush_number += 1
-        end = self.log.end_offset
 
         def flushed(at: Micros) -> None:
             self.log.log.on_flushed(end)
             then(at)
 
-        self._flushes[self._flush_number] = flushed
-        self.outbox.flush(self.log.log.active.file, ("raft", "log", self._flush_number))
-
-    def _persist(self, file: File) -> None:
-        self._persisting += 1
-        self.outbox.flush(file, ("raft", "state", self._persisting))
-
-    def _on_persisted(self, now: Micros, number: int) -> None:
-        self._persisted = number
-        if number < self._persisting:
-            return
-        outputs, self._outputs = self._outputs, []
-        for output in outputs:
-            output()
-        self._go_on(now)
+        self._disk.flush_log(file, flushed)
 
     def emit(self, output: Callable[[], None]) -> None:
         """Something that others will see: at once, or when epoch and vote are on the disk."""
-        if self._persisting > self._persisted:
-            self._outputs.append(output)
-        else:
-            output()
+        self._disk.emit(output)
 
     def reply(self, connection: ConnectionId, header: Header, body: Any) -> None:
         self.emit(lambda: self.outbox.reply(connection, header, body))
@@ -283,37 +229,18 @@ class RaftClient:
         if state is None or state.resign_requested:
             return None
         base = self.next_offset
-        wall = self.given.wall_ms(now)
-        if not self._pending:
-            self._drain_at = Micros(now + self._linger)
-        self._pending += [(wall, serde.encode(record)) for record in records]
+        self.accumulator.append(now, self.given.wall_ms(now), records)
         self._arm(now)
         return base
 
     @property
     def next_offset(self) -> int:
         """Of the next record that the leader appends."""
-        return self.log.end_offset + len(self._pending)
+        return self.log.end_offset + self.accumulator.count
 
-    def _drain(self, now: Micros) -> None:
-        pending, self._pending = self._pending, []
-        self._drain_at = NEVER
-        builder, size = BatchBuilder(), 0
-        for wall, value in pending:
-            if builder.count and size + len(value) > MAX_BATCH_BYTES:
-                self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
-                builder, size = BatchBuilder(), 0
-            builder.append(builder.base_timestamp if builder.count else wall, None, value)
-            size += len(value)
-        self._write(now, builder.close(base_offset=self.log.end_offset, leader_epoch=self.epoch))
-
-    def write_control(self, now: Micros, records: list[Any]) -> int:
-        """Control records of the leader, at once; the offset after them."""
-        if self._pending:
-            self._drain(now)
-        end, wall = self.log.end_offset, self.given.wall_ms(now)
-        self._write(now, snapshots.control_batch(records, base_offset=end, epoch=self.epoch, timestamp=wall))
-        return self.log.end_offset
+    def drain(self, now: Micros) -> None:
+        for batch in self.accumulator.drain(self.log.end_offset, self.epoch):
+            self._write(now, batch)
 
     def _write(self, now: Micros, batch: bytes) -> None:
         self.log.append_as_leader(batch, now)
@@ -403,7 +330,7 @@ class RaftClient:
             only_own_epoch=self.given.safeguards.commit_only_in_own_epoch,
         )
         why = because(facts.VOTES, granted=len(granting), voters=len(role.election.votes), epoch=role.epoch)
-        self._pending, self._drain_at = [], NEVER
+        self.accumulator.clear()
         self.following.forget()
         self.quorum.to_leader(state, why)
         self.log.log.start_epoch(role.epoch)
@@ -415,24 +342,22 @@ class RaftClient:
         voters = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.voters)
         granting = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.granting)
         change = LeaderChangeMessage(leader_id=self.me.id, voters=voters, granting_voters=granting)
-        self.write_control(now, [change])
+        self.accumulator.append_control(now, self.given.wall_ms(now), [change])
+        self.drain(now)
 
     def to_unattached(self, now: Micros, epoch: int, why: Because, leader: int = -1) -> None:
-        self._forget_pending()
+        self.accumulator.clear()
         self.quorum.to_unattached(now, epoch, why, leader)
         self._tell_leader(now)
         self.requests.reset_all()
 
     def to_follower(self, now: Micros, epoch: int, leader: int, why: Because) -> None:
-        self._forget_pending()
+        self.accumulator.clear()
         self.following.forget()
         self.quorum.to_follower(now, epoch, leader, why)
         self.fetches.refuse_all(now)
         self._tell_leader(now)
         self.requests.reset_all()
-
-    def _forget_pending(self) -> None:
-        self._pending, self._drain_at = [], NEVER
 
     def _die(self, epoch: int, why: Because) -> None:
         """Told to follow itself in an epoch that it does not lead: its disk has lost what it was (a fatal fault)."""
@@ -443,7 +368,7 @@ class RaftClient:
     def _to_resigned(self, now: Micros, why: Because) -> None:
         state = self.leader
         assert state is not None, "only a leader resigns"
-        self._forget_pending()
+        self.accumulator.clear()
         self.fetches.refuse_all(now)
         self.quorum.to_resigned(now, state.successors, why)
         self.requests.reset_all()
@@ -476,7 +401,7 @@ class RaftClient:
     def shut_down(self, now: Micros, on_stopped: Act) -> None:
         """Leave in good order: resign, and go when there is another leader or after five seconds."""
         self._stop_at, self._on_stopped = Micros(now + SHUTDOWN_PATIENCE), on_stopped
-        self._enter(now, lambda _: None)
+        self._disk.enter(now, lambda _: None)
 
     # ----------------------------------------------------------------- requests served
 
@@ -526,7 +451,7 @@ class RaftClient:
 
     def _poll(self, now: Micros) -> None:
         """Do what is due; as often as that changes the role."""
-        while not self._is_busy and not self._is_dead:
+        while not self._disk.is_busy and not self._is_dead:
             before = self.quorum.role
             if self._is_stopped(now):
                 return
@@ -568,8 +493,8 @@ class RaftClient:
             self._work_as_leader(now, state)
 
     def _work_as_leader(self, now: Micros, state: LeaderState) -> None:
-        if now >= self._drain_at:
-            self._drain(now)
+        if now >= self.accumulator.due:
+            self.drain(now)
         if now >= state.begin_quorum_due:
             for voter in state.need_begin_quorum(now):
                 address = self.address_of(voter.id)
@@ -650,7 +575,7 @@ class RaftClient:
 
     def _arm(self, now: Micros) -> None:
         """One timer for all that comes due; an earlier wish stays until it has fired."""
-        times = [self._deadline_of_role(), self._drain_at, self._clean_at]
+        times = [self._deadline_of_role(), self.accumulator.due, self._clean_at]
         request = self.requests.next_deadline(now)
         if request is not None:
             times.append(request)
