@@ -12,7 +12,6 @@ from typing import Any
 from kafsim.broker.alter_partition import TIMER as ALTER_PARTITION_TIMER
 from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.apis import delete_records, fetch, produce
-from kafsim.broker.apis.api_versions import ApiVersionsApi
 from kafsim.broker.apis.delete_records import DeleteRecordsApi
 from kafsim.broker.apis.describe_cluster import DescribeClusterApi
 from kafsim.broker.apis.describe_configs import DescribeConfigsApi
@@ -40,9 +39,11 @@ from kafsim.broker.replica_manager import (
     ReplicaManager,
 )
 from kafsim.broker.replica_selector import ReplicaSelector
+from kafsim.controller.api_versions import ApiVersionsApi
 from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
+from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
 from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
@@ -62,6 +63,7 @@ from kafsim.protocol.messages.list_partition_reassignments import ListPartitionR
 from kafsim.protocol.messages.metadata import MetadataRequest
 from kafsim.protocol.messages.offset_for_leader_epoch import OffsetForLeaderEpochRequest
 from kafsim.protocol.messages.produce import ProduceRequest
+from kafsim.protocol.messages.remove_raft_voter import RemoveRaftVoterRequest
 from kafsim.protocol.messages.unregister_broker import UnregisterBrokerRequest
 from kafsim.protocol.messages.update_features import UpdateFeaturesRequest
 from kafsim.protocol.muting import MutedConnections
@@ -176,6 +178,8 @@ class Broker:
             DescribeQuorumRequest: self._forward,
             UpdateFeaturesRequest: self._forward,
             UnregisterBrokerRequest: self._forward,
+            AddRaftVoterRequest: self._forward,
+            RemoveRaftVoterRequest: self._forward,
             DescribeClusterRequest: DescribeClusterApi(self.outbox, self.metadata.state, cluster_id).handle,
             AlterPartitionReassignmentsRequest: self._forward,
             ListPartitionReassignmentsRequest: self._forward,
@@ -185,7 +189,7 @@ class Broker:
             list(apis),
             self.metadata.state,
             lambda: self.metadata.applied,
-            lambda: self.raft.log.kraft_version,
+            lambda: self.raft.kraft_version,
         ).handle
         return apis
 

@@ -10,6 +10,7 @@ from kafsim.cluster.handles import Handle, partition_of
 from kafsim.cluster.waits import Call
 from kafsim.protocol import errors
 from kafsim.protocol.config import to_text
+from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest, Listener
 from kafsim.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
     ReassignablePartition,
@@ -62,13 +63,16 @@ from kafsim.protocol.messages.list_partition_reassignments import (
     OngoingPartitionReassignment,
 )
 from kafsim.protocol.messages.metadata import MetadataResponseTopic
+from kafsim.protocol.messages.remove_raft_voter import RemoveRaftVoterRequest
 from kafsim.protocol.schema import about
-from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.types import Address, TopicPartition
+from kafsim.protocol.uuid import Uuid
 from kafsim.protocol.wire.json_form import from_json, to_json
 
 CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS = 19, 20, 21, 37, 43
 DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS, DESCRIBE_QUORUM = 32, 44, 61, 55
 ALTER_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS = 45, 46
+ADD_RAFT_VOTER, REMOVE_RAFT_VOTER = 80, 81
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
@@ -262,6 +266,29 @@ class AdminHandle(Handle):
         answer: PartitionDataResult = response.topics[0].partitions[0]
         raise_for(answer.error_code, answer.error_message)
         return answer
+
+    async def add_voter(self, voter: int, directory: Uuid, address: Address) -> None:
+        """Another voter of the metadata quorum, which has caught up as an observer; ``directory``: of its log."""
+        response = await self.begin_add_voter(voter, directory, address).wait()
+        raise_for(response.error_code, response.error_message)
+
+    def begin_add_voter(self, voter: int, directory: Uuid, address: Address) -> Call:
+        """As :meth:`add_voter`, without waiting for the answer."""
+        listener = Listener(name="CONTROLLER", host=str(address), port=9093)
+        request = AddRaftVoterRequest(
+            cluster_id=None, voter_id=voter, voter_directory_id=directory, listeners=(listener,), timeout_ms=60_000
+        )
+        return self._ask(calls.Ask(ADD_RAFT_VOTER, request), f"add voter {voter}")
+
+    async def remove_voter(self, voter: int, directory: Uuid) -> None:
+        """One voter less, known by its directory too."""
+        response = await self.begin_remove_voter(voter, directory).wait()
+        raise_for(response.error_code, response.error_message)
+
+    def begin_remove_voter(self, voter: int, directory: Uuid) -> Call:
+        """As :meth:`remove_voter`, without waiting for the answer."""
+        request = RemoveRaftVoterRequest(cluster_id=None, voter_id=voter, voter_directory_id=directory)
+        return self._ask(calls.Ask(REMOVE_RAFT_VOTER, request), f"remove voter {voter}")
 
     async def raw(self, broker: int, api: str, version: int, body: Mapping[str, object]) -> dict[str, object]:
         """One request to one broker, and its response, in the JSON of Kafka's message definitions; ``api``: FETCH.

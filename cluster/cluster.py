@@ -20,7 +20,7 @@ from kafsim.clients.producer import Producer
 from kafsim.cluster.admin_handle import AdminHandle
 from kafsim.cluster.handles import ConsumerHandle, ProducerHandle, partition_of
 from kafsim.cluster.node import Node
-from kafsim.cluster.processes import Processes
+from kafsim.cluster.processes import FIRST_CONTROLLER, Processes
 from kafsim.cluster.waits import WITHIN
 from kafsim.cluster.world import World
 from kafsim.controller.controller import Controller
@@ -28,7 +28,9 @@ from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol.client_config import ADMIN, CONSUMER, producer_settings
 from kafsim.protocol.config import ConfigError, broker_settings
 from kafsim.protocol.effects import Terminate
+from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.types import Address, Micros, TopicPartition
+from kafsim.protocol.uuid import Uuid
 
 T = TypeVar("T")
 
@@ -84,21 +86,59 @@ class Cluster:
         self.name = name
         settings = broker_settings(self.shape.configs)
         static = frozenset(self.shape.configs)
-        processes = Processes(name, self.shape, settings, static)
+        processes = Processes(name, self.shape, settings, static, self._first_directory)
+        self._processes = processes
         self.controllers: dict[int, Node] = {}
         self.brokers: dict[int, Node] = {}
         if not self.shape.combined:
-            for id_ in processes.voters.ids:
-                self.controllers[id_] = world.add(Address(name, "controller", id_), processes.controller)
+            for id_, address in processes.controllers.items():
+                self.controllers[id_] = world.add(address, processes.controller)
         for id_ in range(1, self.shape.brokers + 1):
-            make = processes.combined if self.shape.combined and id_ in processes.voters.ids else processes.broker
+            make = processes.combined if self.shape.combined and id_ in processes.controllers else processes.broker
             self.brokers[id_] = world.add(Address(name, "broker", id_), make)
         if self.shape.combined:
-            self.controllers = {id_: self.brokers[id_] for id_ in processes.voters.ids}
+            self.controllers = {id_: self.brokers[id_] for id_ in processes.controllers}
         self.bootstrap = list(self.brokers)
         """What clients made from now on have as bootstrap.servers."""
         self._clients: dict[str, int] = {}
         self._admin: AdminHandle | None = None
+
+    def _first_directory(self, address: Address) -> Uuid:
+        directory: Uuid = self.world.chance.stream("directory", str(address)).uuid()
+        return directory
+
+    # ------------------------------------------------------------------------------ voters
+
+    def add_controller(self) -> int:
+        """Start another controller, which votes when :meth:`add_voter` has added it; its number.
+
+        ConfigError without ``features={"kraft.version": 1}``: the voters of version 0 are in the settings of all nodes.
+        """
+        if not self.shape.features.get(KRAFT_VERSION):
+            raise ConfigError("another controller needs dynamic voters: features={'kraft.version': 1}")
+        id_ = max(FIRST_CONTROLLER - 1, *self.controllers) + 1
+        address = Address(self.name, "controller", id_)
+        self._processes.controllers[id_] = address
+        self.controllers[id_] = self.world.add(address, self._processes.controller)
+        self.controllers[id_].start()
+        return id_
+
+    async def add_voter(self, controller: int) -> None:
+        """Make a running controller a voter, as ``kafka-metadata-quorum add-controller`` does (KIP-853)."""
+        core = self.controller_of(controller)
+        if core is None:
+            raise UnknownNode(f"controller {controller} does not run")
+        await self.admin.add_voter(controller, core.raft.me.directory, core.given.address)
+
+    async def remove_voter(self, controller: int, directory: Uuid | None = None) -> None:
+        """Take a voter out; ``directory``: of which of its disks, by default the one that the voters have."""
+        if directory is None:
+            voters = (await self.admin.describe_quorum()).current_voters
+            found = [voter.replica_directory_id for voter in voters if voter.replica_id == controller]
+            if not found:
+                raise UnknownNode(f"{controller} is not a voter")
+            directory = found[0]
+        await self.admin.remove_voter(controller, directory)
 
     # ------------------------------------------------------------------------------- waits
 

@@ -27,6 +27,7 @@ from kafsim.protocol import errors, uuid
 from kafsim.protocol.facts import controller as facts
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.quorum import ControllerRenounced
+from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest, AllocateProducerIdsResponse
 from kafsim.protocol.messages.alter_partition import AlterPartitionRequest, AlterPartitionResponse
 from kafsim.protocol.messages.alter_partition_reassignments import (
@@ -114,7 +115,7 @@ class Controller:
         raft.listeners.append(self)
         self.outbox = given.outbox
         self.settings = settings
-        self.features = {**FEATURES, **features}
+        self.features = {n: level for n, level in {**FEATURES, **features}.items() if n != KRAFT_VERSION}
         self.state = MetadataState()
         self.heartbeats = Heartbeats(millis(settings["broker.session.timeout.ms"]))
         self.replication = ReplicationControl(self.state, settings, given.outbox, given.safeguards, given.address.id)
@@ -132,8 +133,8 @@ class Controller:
             settings,
             given.address.id,
             lambda: raft.static_voters.ids,
-            lambda: raft.log.kraft_version,
-            raft.upgrade_version,
+            lambda: raft.kraft_version,
+            raft.voter_changes.upgrade,
         )
         self._directories = DirectoryControl(self.state, self.replication)
         self.configs = ConfigControl(self.state, settings)
@@ -181,8 +182,15 @@ class Controller:
 
     # --------------------------------------------------------------------------- inputs
 
-    def knows(self, request: type) -> bool:
-        return request in self._handlers
+    @property
+    def applied(self) -> int:
+        """The last committed offset that was replayed, -1 for none."""
+        return self._reader.next_offset - 1
+
+    @property
+    def requests(self) -> list[type]:
+        """The classes of requests that are served."""
+        return list(self._handlers)
 
     def handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
         """A request; true when an answer follows, now or later."""
@@ -414,7 +422,7 @@ class Controller:
     def _on_update_features(
         self, now: Micros, connection: ConnectionId, header: Header, request: UpdateFeaturesRequest
     ) -> None:
-        self._answer(now, connection, header, *self.features_control.update(request, header.version or 2))
+        self._answer(now, connection, header, *self.features_control.update(now, request, header.version or 2))
 
     def _on_assign_replicas(
         self, now: Micros, connection: ConnectionId, header: Header, request: AssignReplicasToDirsRequest

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from kafsim.controller.api_versions import ApiVersionsApi
 from kafsim.controller.controller import Controller
 from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.controller_registration import TIMER as REGISTRATION_RETRY
@@ -16,16 +17,29 @@ from kafsim.controller.describe_quorum import describe_quorum
 from kafsim.controller.raft import raft_client
 from kafsim.controller.raft.raft_client import RaftClient
 from kafsim.protocol.effects import Terminate
+from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
+from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.begin_quorum_epoch import BeginQuorumEpochRequest
 from kafsim.protocol.messages.describe_quorum import DescribeQuorumRequest
 from kafsim.protocol.messages.end_quorum_epoch import EndQuorumEpochRequest
 from kafsim.protocol.messages.fetch import FetchRequest
 from kafsim.protocol.messages.fetch_snapshot import FetchSnapshotRequest
+from kafsim.protocol.messages.remove_raft_voter import RemoveRaftVoterRequest
+from kafsim.protocol.messages.update_raft_voter import UpdateRaftVoterRequest
 from kafsim.protocol.messages.vote import VoteRequest
 from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 
-QUORUM_REQUESTS = (FetchRequest, VoteRequest, BeginQuorumEpochRequest, EndQuorumEpochRequest, FetchSnapshotRequest)
+QUORUM_REQUESTS = (
+    FetchRequest,
+    VoteRequest,
+    BeginQuorumEpochRequest,
+    EndQuorumEpochRequest,
+    FetchSnapshotRequest,
+    AddRaftVoterRequest,
+    RemoveRaftVoterRequest,
+    UpdateRaftVoterRequest,
+)
 REGISTRATION_PATIENCE = millis(5_000)
 RAFT_TIMERS = (raft_client.POLL, raft_client.FETCH_TIMER)
 
@@ -48,6 +62,13 @@ class ControllerServer:
         self._registration = ControllerRegistration(raft.given, self._channel, controller.state)
         controller.on_metadata = self._registration.on_metadata
         self.outbox = raft.outbox
+        self._api_versions = ApiVersionsApi(
+            raft.outbox,
+            [*QUORUM_REQUESTS, DescribeQuorumRequest, *controller.requests],
+            controller.state,
+            lambda: controller.applied,
+            lambda: raft.kraft_version,
+        )
         self._requests = MutedConnections(raft.outbox, self._handle)
 
     def receive(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
@@ -66,6 +87,9 @@ class ControllerServer:
             return True
         if isinstance(body, DescribeQuorumRequest):
             self.outbox.reply(connection, header, describe_quorum(now, self.raft, body))
+            return True
+        if isinstance(body, ApiVersionsRequest):
+            self._api_versions.handle(now, connection, header, body)
             return True
         return self.controller.handle(now, connection, header, body)
 

@@ -21,13 +21,15 @@ from kafsim.protocol.messages.update_features import (
 )
 from kafsim.protocol.metadata.config_record import ConfigRecord
 from kafsim.protocol.metadata.feature_level_record import FeatureLevelRecord
+from kafsim.protocol.metadata.no_op_record import NoOpRecord
+from kafsim.protocol.types import Micros
 
 UPGRADE, SAFE_DOWNGRADE, UNSAFE_DOWNGRADE = 1, 2, 3
 MIN_ISR = "min.insync.replicas"
 RESULTS_UNTIL = 1
 """The last version whose response has a result for each feature."""
-OnKRaftVersion = Callable[[int, bool], str | None]
-"""Told the level of kraft.version that is wanted, and whether only to look; why it cannot be."""
+OnKRaftVersion = Callable[[Micros, int, bool], str | None]
+"""Told the time, the level of kraft.version that is wanted, and whether only to look; why it cannot be."""
 
 
 class Refused(Exception):
@@ -53,14 +55,16 @@ class FeatureControl:
         self._kraft_version = kraft_version
         self._upgrade_kraft = upgrade_kraft
 
-    def update(self, request: UpdateFeaturesRequest, version: int) -> tuple[list[Any], UpdateFeaturesResponse]:
+    def update(
+        self, now: Micros, request: UpdateFeaturesRequest, version: int
+    ) -> tuple[list[Any], UpdateFeaturesResponse]:
         """Records, or why not."""
         updates = list({update.feature: update for update in request.feature_updates}.values())
         proposed = {**dict(self.state.features.items()), **{u.feature: u.max_version_level for u in updates}}
         records: list[Any] = []
         try:
             for update in updates:
-                records += self._one(update, proposed, validate_only=request.validate_only)
+                records += self._one(now, update, proposed, validate_only=request.validate_only)
         except Refused as refused:
             text = f"The update failed for all features since the following feature had an error: {refused}"
             return [], UpdateFeaturesResponse(error_code=errors.INVALID_UPDATE_VERSION, error_message=text)
@@ -72,14 +76,16 @@ class FeatureControl:
         response = UpdateFeaturesResponse(error_message=None, results=results)
         return [] if request.validate_only else records, response
 
-    def _one(self, update: FeatureUpdateKey, proposed: dict[str, int], *, validate_only: bool) -> list[Any]:
+    def _one(
+        self, now: Micros, update: FeatureUpdateKey, proposed: dict[str, int], *, validate_only: bool
+    ) -> list[Any]:
         name, level, type_ = update.feature, update.max_version_level, update.upgrade_type
-        now = self._kraft_version() if name == KRAFT_VERSION else self.state.features.get(name) or 0
-        why = self._refusal(name, level, type_, now)
+        current = self._kraft_version() if name == KRAFT_VERSION else self.state.features.get(name) or 0
+        why = self._refusal(name, level, type_, current)
         if why is None and name == KRAFT_VERSION:
-            return self._kraft(level, type_, now, validate_only=validate_only)
+            return self._kraft(now, level, type_, current, validate_only=validate_only)
         if why is None and name == METADATA_VERSION:
-            self._check_downgrade(level, now, type_)
+            self._check_downgrade(level, current, type_)
         elif why is None and level:
             needed = known.DEPENDS_ON_METADATA.get(name, 0)
             if proposed.get(METADATA_VERSION, 0) < needed:
@@ -132,14 +138,16 @@ class FeatureControl:
             )
             raise Refused(f"Unsupported metadata.version downgrade from {now} to {level}. {why}")
 
-    def _kraft(self, level: int, type_: int, now: int, *, validate_only: bool) -> list[Any]:
+    def _kraft(self, now: Micros, level: int, type_: int, current: int, *, validate_only: bool) -> list[Any]:
         """The quorum keeps its own version, in control records."""
-        if type_ != UPGRADE and level != now:
-            raise Refused(_invalid(KRAFT_VERSION, level, "Can't downgrade the version of this feature."))
-        why = self._upgrade_kraft(level, validate_only) if level != now else None
+        if type_ != UPGRADE:
+            if level != current:
+                raise Refused(_invalid(KRAFT_VERSION, level, "Can't downgrade the version of this feature."))
+            return []
+        why = self._upgrade_kraft(now, level, validate_only)
         if why is not None:
             raise Refused(why)
-        return []
+        return [NoOpRecord()]
 
     def _for_elr(self) -> list[Any]:
         """With ELR there is one min.insync.replicas for all brokers, and it is written down (KIP-966)."""

@@ -153,6 +153,7 @@ BROKER = Settings(
     Setting("broker.session.timeout.ms", INT, 9_000, least=1),
     Setting("compression.type", STRING, "producer", one_of=CODECS),
     Setting("controller.quorum.append.linger.ms", INT, 25, least=0),
+    Setting("controller.quorum.auto.join.enable", BOOLEAN, False),
     Setting("controller.quorum.election.backoff.max.ms", INT, 1_000, least=0),
     Setting("controller.quorum.election.timeout.ms", INT, 1_000, least=0),
     Setting("controller.quorum.fetch.max.bytes", INT, 1_048_576, least=1),

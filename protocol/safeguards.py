@@ -53,6 +53,10 @@ class Safeguards:
     """Off: what the page cache of a voter holds counts as written."""
     truncate_diverging_metadata: bool = True
     """Off: a voter keeps metadata that its leader never had."""
+    serialize_voter_changes: bool = True
+    """Off: voters change while an earlier change, or all of the leader's own epoch, is not committed yet (KIP-853)."""
+    check_voter_directories: bool = True
+    """Off: a voter is known by its id alone, so one whose disk is empty votes as if it had its log."""
     revert_on_renounce: bool = True
     """Off: a controller that is no longer active keeps what it decided and never committed."""
 

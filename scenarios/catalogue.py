@@ -26,6 +26,7 @@ NAMES = (
     "power-failure-written-back",
     "controller-killed",
     "quorum-lost",
+    "voter-replaced",
     "retention-overtakes",
     "compaction",
 )

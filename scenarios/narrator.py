@@ -116,6 +116,9 @@ class Narrator:
         if isinstance(fact, qf.QuorumRoleChanged):
             self._tell_role(stated, fact)
             return
+        if isinstance(fact, qf.VotersChanged):
+            self._tell_voters(stated, fact)
+            return
         line = _LINES.get(type(fact))
         if line is not None or level_of[type(fact)] == DECISION:
             told = line(fact) if line else describe(fact)
@@ -130,6 +133,12 @@ class Narrator:
         if fact.is_voter and len(self._ghosts.quorum.voters.get(node, ())) > 1:
             told = _ROLES[fact.role].format(epoch=fact.epoch, leader=fact.leader)
             self._tell(stated.time, node, told, reason(fact))
+
+    def _tell_voters(self, stated: Stated, fact: qf.VotersChanged) -> None:
+        """When the leader writes them."""
+        if fact.at >= 0 and str(stated.node) in self._ghosts.metadata.leading:
+            voters = ", ".join(map(str, fact.voters))
+            self._tell(stated.time, str(stated.node), f"the voters are {voters} from offset {fact.at} on", None)
 
     def _tell(self, time: int, node: str, what: str, why: str | None) -> None:
         self._out.write(f"{time / 1e6:11.6f}  {node:14}  {what}\n")

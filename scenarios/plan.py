@@ -13,6 +13,7 @@ import attrs
 
 from kafsim.cluster.processes import FIRST_CONTROLLER
 from kafsim.controller.controller import FEATURES
+from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.scenarios.plan_check import PlanError, made, suggest
 
@@ -31,13 +32,15 @@ OPERATIONS = {
     "slow_link": 3,
     "cut": 2,
     "heal": 2,
+    "add_controller": 0,
 }
 """How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append, ``slow_link`` two nodes
 and milliseconds for what goes from the first to the second, 0 to end it."""
 PAIRS = ("cut", "heal", "slow_link")
-REQUESTS = {"reassign": 2, "elect": 1, "set_config": 3}
+REQUESTS = {"reassign": 2, "elect": 1, "set_config": 3, "add_voter": 1, "remove_voter": 1}
 """What an admin client asks for: to ``reassign`` a partition to replicas (``3,1,2``, or ``cancel``), to ``elect`` its
-preferred leader, to ``set_config`` of a topic: name and value."""
+preferred leader, to ``set_config`` of a topic: name and value, to make a controller a voter or to have it no more."""
+OF_VOTERS = ("add_voter", "remove_voter")
 
 
 ROLES = ("broker", "controller", "follower", "leader", "standby")
@@ -137,6 +140,8 @@ def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
     if len(arguments) != REQUESTS[do]:
         raise PlanError(f"{do} takes {REQUESTS[do]} arguments, not {len(arguments)}")
     texts = tuple(map(str, arguments))
+    if do in OF_VOTERS:
+        return Operation(at, do, (check_node(texts[0]),))
     if do != "set_config" and not texts[0].rpartition("-")[2].isdigit():
         raise PlanError(f"{texts[0]!r} names no partition; try orders-0")
     if do == "reassign" and texts[1] != "cancel" and not all(part.isdigit() for part in texts[1].split(",")):
@@ -145,12 +150,16 @@ def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
 
 
 def _nodes(do: str, arguments: tuple[T, ...]) -> tuple[T, ...]:
+    if do in OF_VOTERS:
+        return arguments
     return () if do in REQUESTS else arguments[: 2 if do in PAIRS else 1]
 
 
 def check_nodes(operations: Iterable[Operation], brokers: int, controllers: int = 0) -> None:
     """PlanError for an operation on a node that is not there; ``controllers``: how many are no brokers."""
-    apart = range(FIRST_CONTROLLER, FIRST_CONTROLLER + controllers)
+    operations = tuple(operations)
+    added = sum(operation.do == "add_controller" for operation in operations)
+    apart = range(FIRST_CONTROLLER, FIRST_CONTROLLER + controllers + added)
     for operation in operations:
         for node in map(str, _nodes(operation.do, operation.arguments)):
             id_ = node.removeprefix("broker:")
@@ -178,11 +187,14 @@ def from_mapping(given: dict[str, Any]) -> Plan:
     for load in plan.loads:
         if load.topic not in names:
             raise PlanError(f"a load goes to {load.topic!r}, which is not among the topics {', '.join(sorted(names))}")
+    known = {**FEATURES, KRAFT_VERSION: 1}
     for name, level in plan.features.items():
-        if name not in FEATURES:
-            raise suggest("there is no feature", name, FEATURES)
-        if not 0 <= level <= FEATURES[name]:
-            raise PlanError(f"feature {name} has the levels 0 to {FEATURES[name]}, not {level}")
+        if name not in known:
+            raise suggest("there is no feature", name, known)
+        if not 0 <= level <= known[name]:
+            raise PlanError(f"feature {name} has the levels 0 to {known[name]}, not {level}")
+    if not plan.features.get(KRAFT_VERSION) and any(o.do == "add_controller" for o in plan.operations):
+        raise PlanError("add_controller needs dynamic voters: the feature kraft.version at level 1")
     for operation_ in plan.operations:
         _check_topics(operation_, names)
     return plan
@@ -235,7 +247,7 @@ def _operation(given: Any) -> Operation:
 
 
 def _check_topics(given: Operation, names: set[str]) -> None:
-    if given.do in REQUESTS:
+    if given.do in REQUESTS and given.do not in OF_VOTERS:
         asked = str(given.arguments[0])
         topic = asked if given.do == "set_config" else asked.rpartition("-")[0]
         if topic not in names:

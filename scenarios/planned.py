@@ -8,7 +8,7 @@ from kafsim.cluster.handles import ProducerHandle
 from kafsim.cluster.world import WORLD
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import REQUESTS, Load, Operation, Plan
+from kafsim.scenarios.plan import OF_VOTERS, REQUESTS, Load, Operation, Plan
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
@@ -86,9 +86,14 @@ def perform(cluster: Cluster, operation: Operation) -> None:
         cluster.world.happened(WORLD, FaultSkipped(operation=str(operation), why=why))
 
 
-def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) -> str | None:
+def _perform(cluster: Cluster, do: str, who: str | float = "", *more: str | float) -> str | None:
     """Why not, when it was not done."""
     name = str(who)
+    if do == "add_controller":
+        cluster.add_controller()
+        return None
+    if do in OF_VOTERS:
+        return _ask_voter(cluster, do, cluster.select(name).address.id)
     if do in REQUESTS:
         _ask(cluster.admin, do, name, *map(str, more))
         return None
@@ -105,6 +110,22 @@ def _perform(cluster: Cluster, do: str, who: str | float, *more: str | float) ->
             getattr(cluster, do)(name, str(other))
         case _:
             getattr(cluster, do)(name)
+    return None
+
+
+def _ask_voter(cluster: Cluster, do: str, id_: int) -> str | None:
+    """What an operator would do, who looks up what there is to know of a voter."""
+    if do == "remove_voter":
+        core = cluster.controller_core
+        voter = None if core is None else core.raft.log.voters.by_id.get(id_)
+        if voter is None:
+            return f"{id_} is no voter, as far as is known"
+        cluster.admin.begin_remove_voter(id_, voter.key.directory)
+        return None
+    new = cluster.controller_of(id_) if id_ in cluster.controllers else None
+    if new is None:
+        return f"{id_} is no controller that runs"
+    cluster.admin.begin_add_voter(id_, new.raft.me.directory, new.given.address)
     return None
 
 

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 from hypothesis import strategies as st
 
+from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.scenarios.plan import Load, Operation, Plan, Topic
 from kafsim.scenarios.swarm import FAST
 
@@ -88,12 +89,22 @@ of_quorum = st.one_of(
     ),
 )
 """Faults of controllers that are no brokers may lose power too: all that they have said is on their disks."""
+numbered = st.sampled_from(("101", "102", "103", "104"))
+of_voters = st.one_of(
+    one("remove_voter", controllers | numbered),
+    one("add_voter", numbered),
+    st.builds(lambda at: Operation(at, "add_controller"), times),
+)
+"""Of dynamic voters that are no brokers. One of them may lose its disk: the others know it by its directory."""
 
 
 @st.composite
 def faults(draw: st.DrawFn, possible: Faults, most: int, may_lose_power: bool, quorum: str) -> tuple[Operation, ...]:
-    """Within the fault budget, in the order of their times; ``quorum`` is one, apart or combined."""
-    if quorum == "apart":
+    """Within the fault budget, in the order of their times; ``quorum`` is one, apart, dynamic or combined."""
+    if quorum == "dynamic":
+        of_controllers = draw(st.lists(of_quorum | of_voters | one("power_failure", controllers), max_size=most))
+        of_controllers += draw(st.lists(one("wipe", numbered), max_size=1))
+    elif quorum == "apart":
         of_controllers = draw(st.lists(of_quorum | one("power_failure", controllers), max_size=most // 2))
     else:
         of_controllers = draw(st.lists(of_quorum, max_size=most // 2)) if quorum == "combined" else []
@@ -128,8 +139,8 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
     One or two producers, and faults.
     """
     brokers = draw(st.sampled_from((3, 3, 3, 1, 2, 5, 7)))
-    quorum = draw(st.sampled_from(("one", "apart", "combined") if brokers >= 3 else ("one", "apart")))
-    voters = 1 if quorum == "one" else draw(st.sampled_from((3, 5) if quorum == "apart" or brokers >= 5 else (3,)))
+    quorum = draw(st.sampled_from(("one", "apart", "dynamic", "combined") if brokers >= 3 else ("one", "apart")))
+    voters = 1 if quorum == "one" else draw(st.sampled_from((3, 5) if quorum != "combined" or brokers >= 5 else (3,)))
     min_isr = draw(st.sampled_from((1, 2))) if brokers > 1 else 1
     loads = tuple(
         Load(topic="orders", count=40, start=0.1, every_ms=200, keys=draw(st.sampled_from((0, 5))), settings=s)
@@ -149,7 +160,7 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
         racks=tuple("ab"[i % 2] for i in range(brokers)) if draw(st.booleans()) else (),
         seed=draw(st.integers(0, 2**32)),
         configs={**FAST, "unclean.leader.election.enable": False},
-        features={"eligible.leader.replicas.version": elr},
+        features={"eligible.leader.replicas.version": elr, **({KRAFT_VERSION: 1} if quorum == "dynamic" else {})},
         topics=(
             Topic(
                 name="orders",

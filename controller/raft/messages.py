@@ -5,11 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 from kafsim.controller.raft.snapshots import OffsetAndEpoch
-from kafsim.controller.raft.voter_set import LISTENER, PORT, ReplicaKey
+from kafsim.controller.raft.voter_set import LISTENER, PORT, ReplicaKey, Voter
+from kafsim.protocol.messages import add_raft_voter as add
 from kafsim.protocol.messages import begin_quorum_epoch as begin
 from kafsim.protocol.messages import end_quorum_epoch as end
 from kafsim.protocol.messages import fetch, vote
 from kafsim.protocol.messages import fetch_snapshot as fs
+from kafsim.protocol.messages import update_raft_voter as update
+from kafsim.protocol.messages.remove_raft_voter import RemoveRaftVoterRequest
 from kafsim.protocol.types import Address
 from kafsim.protocol.uuid import METADATA_TOPIC_ID
 
@@ -119,3 +122,40 @@ def snapshot_response(
         **chunk,
     )
     return fs.FetchSnapshotResponse(topics=(fs.TopicSnapshotResult(name=TOPIC, partitions=(partition,)),))
+
+
+def add_voter_request(
+    cluster_id: str | None, voter: ReplicaKey, address: Address, timeout_ms: int, *, ack_when_committed: bool
+) -> add.AddRaftVoterRequest:
+    return add.AddRaftVoterRequest(
+        cluster_id=cluster_id,
+        timeout_ms=timeout_ms,
+        voter_id=voter.id,
+        voter_directory_id=voter.directory,
+        listeners=(add.Listener(name=LISTENER, host=str(address), port=PORT),),
+        ack_when_committed=ack_when_committed,
+    )
+
+
+def remove_voter_request(cluster_id: str | None, voter: ReplicaKey) -> RemoveRaftVoterRequest:
+    return RemoveRaftVoterRequest(cluster_id=cluster_id, voter_id=voter.id, voter_directory_id=voter.directory)
+
+
+def update_voter_request(cluster_id: str, epoch: int, voter: Voter) -> update.UpdateRaftVoterRequest:
+    spoken = update.KRaftVersionFeature(
+        min_supported_version=voter.min_version, max_supported_version=voter.max_version
+    )
+    return update.UpdateRaftVoterRequest(
+        cluster_id=cluster_id,
+        current_leader_epoch=epoch,
+        voter_id=voter.key.id,
+        voter_directory_id=voter.key.directory,
+        listeners=(update.Listener(name=LISTENER, host=str(voter.address), port=PORT),),
+        k_raft_version_feature=spoken,
+    )
+
+
+def update_voter_response(error: int, leader: int, epoch: int, address: Address | None) -> Any:
+    host, port = ("", 0) if address is None else (str(address), PORT)
+    current = update.CurrentLeader(leader_id=leader, leader_epoch=epoch, host=host, port=port)
+    return update.UpdateRaftVoterResponse(error_code=error, current_leader=current)

@@ -203,7 +203,7 @@ class QuorumState:
         deadline = self._election_deadline(now)
         if stored.epoch < log_epoch:
             return Unattached(epoch=log_epoch, deadline=deadline)
-        if stored.leader == self.me.id and self.is_voter:
+        if stored.leader == self.me.id:
             return self._resigned(now, stored.epoch, ())
         if stored.voted == self._vote_of(self.me) and self.is_voter:
             election = Election(self.voters, self.me.id)
@@ -304,13 +304,14 @@ class QuorumState:
             leader=self.me.id,
             unacknowledged={id_: None for id_ in self.voters.ids if id_ != self.me.id},
             successors=successors,
-            deadline=self._election_deadline(now),
+            deadline=self._random_deadline(now),
         )
 
     def _election_deadline(self, now: Micros) -> Micros:
         """One to two election timeouts from now, by lot; never for an observer."""
-        if not self.is_voter:
-            return NEVER
+        return self._random_deadline(now) if self.is_voter else NEVER
+
+    def _random_deadline(self, now: Micros) -> Micros:
         timeout = self.election_timeout
         return Micros(now + timeout + (self._given.entropy.below(timeout) if timeout else 0))
 

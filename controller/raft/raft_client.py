@@ -28,15 +28,21 @@ from kafsim.controller.raft.raft_fetches import FetchService
 from kafsim.controller.raft.raft_following import FetchClient
 from kafsim.controller.raft.raft_log import RaftLog
 from kafsim.controller.raft.request_manager import RequestManager
-from kafsim.controller.raft.voter_set import ReplicaKey, VoterSet
+from kafsim.controller.raft.voter_changes import VoterChanges
+from kafsim.controller.raft.voter_set import ReplicaKey, Voter, VoterSet
+from kafsim.controller.raft.voter_updates import VoterUpdates
 from kafsim.protocol import errors
 from kafsim.protocol.facts import quorum as facts
 from kafsim.protocol.facts.fact import STATE, Because, because
 from kafsim.protocol.messages import fetch, fetch_snapshot
+from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest, AddRaftVoterResponse
+from kafsim.protocol.messages.api_versions import ApiVersionsResponse
 from kafsim.protocol.messages.begin_quorum_epoch import BeginQuorumEpochRequest, BeginQuorumEpochResponse
 from kafsim.protocol.messages.end_quorum_epoch import EndQuorumEpochRequest, EndQuorumEpochResponse
+from kafsim.protocol.messages.remove_raft_voter import RemoveRaftVoterRequest, RemoveRaftVoterResponse
+from kafsim.protocol.messages.update_raft_voter import UpdateRaftVoterRequest, UpdateRaftVoterResponse
 from kafsim.protocol.messages.vote import VoteRequest, VoteResponse
-from kafsim.protocol.metadata.control_records import LeaderChangeMessage, LeaderChangeVoter
+from kafsim.protocol.metadata.control_records import KRaftVersionRecord, LeaderChangeMessage, LeaderChangeVoter
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
 
@@ -60,7 +66,10 @@ class RaftListener(Protocol):
 
 
 class RaftClient:
-    """``me``: a voter when the voter set has this key; ``bootstrap``: whom to ask for the leader."""
+    """``me``: a voter when the voter set has this key; ``bootstrap``: whom to ask for the leader.
+
+    ``can_vote``: this is a controller, which may become a voter.
+    """
 
     def __init__(
         self,
@@ -72,6 +81,7 @@ class RaftClient:
         owners: dict[ConnectionId, Any],
         *,
         bootstrap: list[Address] | None = None,
+        can_vote: bool = True,
     ) -> None:
         self.given = given
         self.outbox = given.outbox
@@ -107,6 +117,8 @@ class RaftClient:
         self.elections = ElectionService(self)
         self.fetches = FetchService(self)
         self.following = FetchClient(self)
+        self.voter_changes = VoterChanges(self, millis(settings["controller.quorum.request.timeout.ms"]))
+        self.voter_updates = VoterUpdates(self, can_vote=can_vote)
         self.accumulator = BatchAccumulator(millis(settings["controller.quorum.append.linger.ms"]))
         self.bootstrap = bootstrap or [voter.address for voter in static_voters.by_id.values()]
         self._addresses: dict[int, Address] = {}
@@ -140,6 +152,9 @@ class RaftClient:
             BeginQuorumEpochRequest: self.elections.on_begin_request,
             EndQuorumEpochRequest: self.elections.on_end_request,
             fetch_snapshot.FetchSnapshotRequest: self.fetches.fetch_snapshot,
+            AddRaftVoterRequest: self.voter_changes.on_add_request,
+            RemoveRaftVoterRequest: self.voter_changes.on_remove_request,
+            UpdateRaftVoterRequest: self.voter_changes.on_update_request,
         }
         handler = handlers[type(body)]
         self._disk.enter(now, lambda at: handler(at, connection, header, body))
@@ -202,6 +217,17 @@ class RaftClient:
         """-1 as long as it is not known."""
         return self.quorum.role.high_watermark
 
+    @property
+    def myself(self) -> Voter:
+        """What this node tells of itself as a voter."""
+        return Voter(self.me, self.given.address)
+
+    @property
+    def kraft_version(self) -> int:
+        """The level in force, or the one that this leader has begun to raise it to."""
+        requested = self.voter_changes.requested_version
+        return self.log.kraft_version if requested is None else requested
+
     def address_of(self, node: int) -> Address | None:
         return self._addresses.get(node) or self.log.voters.address(node)
 
@@ -238,6 +264,11 @@ class RaftClient:
         """Of the next record that the leader appends."""
         return self.log.end_offset + self.accumulator.count
 
+    def append_control(self, now: Micros, records: list[Any]) -> None:
+        """Control records of the leader, in a batch of their own, which is written as soon as the disk is free."""
+        self.accumulator.append_control(now, self.given.wall_ms(now), records)
+        self._arm(now)
+
     def drain(self, now: Micros) -> None:
         for batch in self.accumulator.drain(self.log.end_offset, self.epoch):
             self._write(now, batch)
@@ -261,6 +292,7 @@ class RaftClient:
         state = self.leader
         assert state is not None, "no leader"
         self.log.log.set_high_watermark(state.high_watermark)
+        self.voter_changes.high_watermark_moved()
         if self.outbox.heard >= STATE:
             counts = {"majority": len(state.voters) // 2 + 1, "voters": len(state.voters)}
             why = because(
@@ -335,6 +367,7 @@ class RaftClient:
         self.quorum.to_leader(state, why)
         self.log.log.start_epoch(role.epoch)
         self.requests.reset_all()
+        self.voter_changes.begin()
         self._begin_epoch(now, state)
 
     def _begin_epoch(self, now: Micros, state: LeaderState) -> None:
@@ -342,22 +375,31 @@ class RaftClient:
         voters = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.voters)
         granting = tuple(LeaderChangeVoter(voter_id=id_) for id_ in state.granting)
         change = LeaderChangeMessage(leader_id=self.me.id, voters=voters, granting_voters=granting)
-        self.accumulator.append_control(now, self.given.wall_ms(now), [change])
+        records: list[Any] = [change]
+        if self.log.kraft_version and (self.log.voters_offset < 0 or self.log.voters.needs_update(self.myself)):
+            updated = self.log.voters.update(self.myself)
+            assert updated is not None, "a leader is a voter"
+            records += [KRaftVersionRecord(k_raft_version=self.log.kraft_version), updated.to_record()]
+        self.append_control(now, records)
         self.drain(now)
 
     def to_unattached(self, now: Micros, epoch: int, why: Because, leader: int = -1) -> None:
-        self.accumulator.clear()
+        self._end_epoch()
         self.quorum.to_unattached(now, epoch, why, leader)
         self._tell_leader(now)
         self.requests.reset_all()
 
     def to_follower(self, now: Micros, epoch: int, leader: int, why: Because) -> None:
-        self.accumulator.clear()
+        self._end_epoch()
         self.following.forget()
         self.quorum.to_follower(now, epoch, leader, why)
         self.fetches.refuse_all(now)
         self._tell_leader(now)
         self.requests.reset_all()
+
+    def _end_epoch(self) -> None:
+        self.accumulator.clear()
+        self.voter_changes.end()
 
     def _die(self, epoch: int, why: Because) -> None:
         """Told to follow itself in an epoch that it does not lead: its disk has lost what it was (a fatal fault)."""
@@ -368,7 +410,7 @@ class RaftClient:
     def _to_resigned(self, now: Micros, why: Because) -> None:
         state = self.leader
         assert state is not None, "only a leader resigns"
-        self.accumulator.clear()
+        self._end_epoch()
         self.fetches.refuse_all(now)
         self.quorum.to_resigned(now, state.successors, why)
         self.requests.reset_all()
@@ -388,10 +430,6 @@ class RaftClient:
         elif known and leader != self.me.id and (self.leader_id < 0 or isinstance(self.quorum.role, Unattached)):
             self.to_follower(now, epoch, leader, because(facts.LEADER_FOUND, peer=peer, leader=leader, epoch=epoch))
 
-    def upgrade_version(self, level: int, validate_only: bool) -> str | None:
-        """kraft.version 1 (KIP-853); why it cannot be. Nothing is written when only asked."""
-        return f"Invalid upgrade of kraft.version from version {self.log.kraft_version} to {level}"
-
     def resign(self, epoch: int) -> None:
         """The controller gives up an epoch, when it still leads in it."""
         state = self.leader
@@ -407,7 +445,10 @@ class RaftClient:
 
     def learn_endpoints(self, leader: int, endpoints: tuple[Any, ...]) -> None:
         if leader >= 0 and endpoints:
-            self._addresses[leader] = Address.parse(endpoints[0].host)
+            self.learn_address(leader, Address.parse(endpoints[0].host))
+
+    def learn_address(self, leader: int, address: Address) -> None:
+        self._addresses[leader] = address
 
     # -------------------------------------------------------------------- answers received
 
@@ -421,12 +462,18 @@ class RaftClient:
             BeginQuorumEpochResponse: self.elections.on_begin_response,
             EndQuorumEpochResponse: self.elections.on_end_response,
             fetch_snapshot.FetchSnapshotResponse: self.following.on_snapshot_response,
+            ApiVersionsResponse: self.voter_changes.on_api_versions_response,
+            AddRaftVoterResponse: self.voter_updates.on_join_response,
+            RemoveRaftVoterResponse: self.voter_updates.on_join_response,
+            UpdateRaftVoterResponse: self.voter_updates.on_update_response,
         }
         if not handlers[type(body)](now, peer, body):
             self.requests.back_off(now, peer)
 
     def _on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
-        self.requests.on_disconnect(now, connection)
+        peer = self.requests.on_disconnect(now, connection)
+        if peer is not None:
+            self.voter_changes.on_disconnect(peer)
 
     def handle_common(self, now: Micros, error: int, leader: int, epoch: int, peer: Address) -> bool | None:
         """What every answer tells (Kafka: ``maybeHandleCommonResponse``): None when there is more to do with it."""
@@ -441,10 +488,6 @@ class RaftClient:
             why = because(facts.LEADER_FOUND, peer=str(peer), leader=leader, epoch=epoch)
             self.to_follower(now, epoch, leader, why)
             return None if error == errors.NONE else True
-        if error == errors.BROKER_NOT_AVAILABLE:
-            return False
-        if error == errors.INVALID_VOTER_KEY:
-            return True
         return None if error == errors.NONE else False
 
     # ------------------------------------------------------------------------- polling
@@ -493,6 +536,7 @@ class RaftClient:
             self._work_as_leader(now, state)
 
     def _work_as_leader(self, now: Micros, state: LeaderState) -> None:
+        self.voter_changes.expire(now)
         if now >= self.accumulator.due:
             self.drain(now)
         if now >= state.begin_quorum_due:
@@ -554,6 +598,8 @@ class RaftClient:
             return
         leader = self.address_of(role.leader)
         assert leader is not None, f"no way to {role.leader}"
+        if self.voter_updates.ask(now, role, leader):
+            return
         if self.requests.has_timed_out(now, leader):
             self.requests.reset(leader)
             self.following.fetch_from_any(now)
@@ -590,8 +636,10 @@ class RaftClient:
         role = self.quorum.role
         if isinstance(role, LeaderState):
             due = role.check_quorum_due if self.given.safeguards.check_quorum else None
-            return min(role.begin_quorum_due, NEVER if due is None else due)
-        if self._stop_at is not None or not self.quorum.is_voter:
+            dues = (role.begin_quorum_due, due, self.voter_changes.deadline)
+            return min(at for at in dues if at is not None)
+        is_waiting = self.quorum.is_voter or isinstance(role, Resigned)
+        if self._stop_at is not None or not is_waiting:
             return NEVER
         return role.deadline
 

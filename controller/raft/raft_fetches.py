@@ -12,7 +12,7 @@ import attrs
 
 from kafsim.controller.raft import messages
 from kafsim.controller.raft.raft_log import Kind, Validity
-from kafsim.controller.raft.snapshots import OffsetAndEpoch
+from kafsim.controller.raft.snapshots import BOOTSTRAP, OffsetAndEpoch
 from kafsim.controller.raft.voter_set import ReplicaKey
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
@@ -96,7 +96,7 @@ class FetchService:
         assert state is not None, "checked"
         log = raft.log
         latest = log.latest_snapshot
-        if asked.fetch_offset == 0 and latest is not None:
+        if asked.fetch_offset == 0 and latest is not None and latest != BOOTSTRAP:
             validity = Validity(Kind.SNAPSHOT, latest)
         else:
             validity = log.validate(asked.fetch_offset, asked.last_fetched_epoch)

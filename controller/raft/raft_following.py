@@ -55,7 +55,7 @@ class FetchClient:
         self._take_fetched(now, role, answer)
         return True
 
-    def _heard_leader(self, now: Micros, role: Follower) -> None:
+    def heard_leader(self, now: Micros, role: Follower) -> None:
         role.has_fetched, role.leader_resigned = True, False
         role.deadline = Micros(now + self._raft.quorum.fetch_timeout)
 
@@ -77,12 +77,12 @@ class FetchClient:
             return
         else:
             self._follow_high_watermark(now, role, answer.high_watermark)
-        self._heard_leader(now, role)
+        self.heard_leader(now, role)
 
     def _after_append(self, now: Micros, role: Follower, high_watermark: int) -> None:
         """What was appended is where a voter has to have it."""
         self._follow_high_watermark(now, role, high_watermark)
-        self._heard_leader(now, role)
+        self.heard_leader(now, role)
 
     def on_snapshot_response(self, now: Micros, peer: Address, response: fetch_snapshot.FetchSnapshotResponse) -> bool:
         if response.error_code:
@@ -93,7 +93,7 @@ class FetchClient:
         role = self._raft.quorum.role
         if handled is False and answer.error_code == errors.SNAPSHOT_NOT_FOUND and isinstance(role, Follower):
             self._snapshot, handled = None, True
-            self._heard_leader(now, role)
+            self.heard_leader(now, role)
         if handled is not None or not isinstance(role, Follower) or self._snapshot is None:
             return handled is None or handled
         id_, data = self._snapshot
@@ -101,7 +101,7 @@ class FetchClient:
             data += answer.unaligned_records or b""
             if len(data) == answer.size:
                 self._take_snapshot(now, role, id_, bytes(data))
-        self._heard_leader(now, role)
+        self.heard_leader(now, role)
         return True
 
     def _take_snapshot(self, now: Micros, role: Follower, id_: OffsetAndEpoch, data: bytes) -> None:

@@ -53,7 +53,7 @@ class RaftLog:
         self.bytes_appended = 0
         """By this process."""
         self._history: list[tuple[int, VoterSet]] = []
-        """Voters by the offset of their record; offset -1 for those of a snapshot."""
+        """Voters by the offset of their record, of a snapshot that of the last record in it."""
         self._versions: list[tuple[int, int]] = []
 
     def open(self, now: Micros) -> None:
@@ -70,8 +70,8 @@ class RaftLog:
             is_quiet=False,
         )
         self._load_snapshots()
-        self.truncate_to_latest_snapshot(now)
-        self._read_control_records(self.log.log_start_offset)
+        if not self.truncate_to_latest_snapshot(now):
+            self._read_control_records(self._read_snapshot_head())
         if not self._history:
             self._given.outbox.happened(VotersChanged(voters=tuple(self.voters.ids), at=-1))
 
@@ -178,8 +178,11 @@ class RaftLog:
             to = ours.offset
         assert to >= self.high_watermark, f"told to cut at {to}, and all below {self.high_watermark} is committed"
         self.log.truncate_to(to, self._given.wall_ms(now))
+        before = self.voters
         self._history = [entry for entry in self._history if entry[0] < to]
         self._versions = [entry for entry in self._versions if entry[0] < to]
+        if self.voters != before:
+            self._given.outbox.happened(VotersChanged(voters=tuple(self.voters.ids), at=self.voters_offset))
         return to
 
     def truncate_to_latest_snapshot(self, now: Micros) -> bool:
@@ -189,9 +192,7 @@ class RaftLog:
             return False
         self.log.replace_all(latest.offset, self._given.wall_ms(now))
         self._forget_before(latest)
-        self._history.clear()
-        self._versions.clear()
-        self._read_control_records(latest.offset)
+        self._read_control_records(self._read_snapshot_head())
         return True
 
     # ----------------------------------------------------------------------- voters
@@ -202,7 +203,7 @@ class RaftLog:
 
     @property
     def voters_offset(self) -> int:
-        """Of the record that has them; -1 when they come from a snapshot or from the settings."""
+        """Of the record that has them; -1 when they come from the settings or were there before the first record."""
         return self._history[-1][0] if self._history else -1
 
     @property
@@ -215,12 +216,20 @@ class RaftLog:
             return None
         return next((voters for at, voters in reversed(self._history) if at < offset), self._static_voters)
 
+    def _read_snapshot_head(self) -> int:
+        """Voters and version of the latest snapshot, instead of all that was known; the offset after it."""
+        self._history.clear()
+        self._versions.clear()
+        latest = self.latest_snapshot
+        if latest is None:
+            return self.start_offset
+        for _, record, is_control in snapshots.decode(self.read_snapshot(latest) or b""):
+            if is_control:
+                self._note(latest.offset - 1, record)
+        return latest.offset
+
     def _read_control_records(self, start: int) -> None:
-        """Voters and version, of the latest snapshot when nothing is known yet and of the log from ``start`` on."""
-        if not self._history and not self._versions and self.snapshots and self.start_offset > 0:
-            for _, record, is_control in snapshots.decode(self.read_snapshot(self.snapshots[-1]) or b""):
-                if is_control:
-                    self._note(-1, record)
+        """Voters and version in the log from ``start`` on."""
         for segment in self.log.segments:
             for placed in segment.batches:
                 if placed.base_offset >= start:
@@ -235,7 +244,10 @@ class RaftLog:
         if isinstance(record, KRaftVersionRecord):
             self._versions.append((offset, record.k_raft_version))
         elif isinstance(record, VotersRecord):
-            self._history.append((offset, VoterSet.from_record(record)))
+            voters = VoterSet.from_record(record)
+            if not self._given.safeguards.check_voter_directories:
+                voters = voters.by_ids_alone()
+            self._history.append((offset, voters))
             self._given.outbox.happened(VotersChanged(voters=tuple(self.voters.ids), at=offset))
 
     # ---------------------------------------------------------------------- snapshots

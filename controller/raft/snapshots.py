@@ -42,6 +42,10 @@ class OffsetAndEpoch(NamedTuple):
     offset: int
 
 
+BOOTSTRAP = OffsetAndEpoch(0, 0)
+"""The snapshot that a controller's disk is formatted with in a cluster of dynamic voters: it has the first voters."""
+
+
 def file_name(id_: OffsetAndEpoch) -> str:
     return f"{id_.offset:020}-{id_.epoch:010}{SUFFIX}"
 

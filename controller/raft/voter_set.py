@@ -13,7 +13,7 @@ import attrs
 from kafsim.protocol.metadata.control_records import Endpoint, KRaftVersionFeature, VotersRecord
 from kafsim.protocol.metadata.control_records import Voter as VoterOfRecord
 from kafsim.protocol.types import Address
-from kafsim.protocol.uuid import ZERO_UUID, Uuid
+from kafsim.protocol.uuid import ZERO_UUID, Uuid, to_text
 
 LISTENER = "CONTROLLER"
 PORT = 9093
@@ -27,13 +27,22 @@ class ReplicaKey(NamedTuple):
         """Is the other one this replica? Any directory will do while ours is not known."""
         return self.id == other.id and self.directory in (ZERO_UUID, other.directory)
 
+    def __str__(self) -> str:
+        """As Kafka prints it."""
+        directory = "<undefined>" if self.directory == ZERO_UUID else to_text(self.directory)
+        return f"ReplicaKey(id={self.id}, directoryId={directory})"
+
 
 @attrs.frozen
 class Voter:
     key: ReplicaKey
     address: Address
+    min_version: int = 0
     max_version: int = 1
-    """The highest kraft.version it can speak."""
+    """The versions of kraft.version that it speaks; of a static voter that has not told them only 0 is known."""
+
+    def speaks(self, version: int) -> bool:
+        return self.min_version <= version <= self.max_version
 
 
 @attrs.frozen
@@ -64,17 +73,38 @@ class VoterSet:
         voter = self.by_id.get(id_)
         return None if voter is None else voter.address
 
-    def with_voter(self, voter: Voter) -> VoterSet:
-        return VoterSet.of(*{**self.by_id, voter.key.id: voter}.values())
+    @property
+    def keys(self) -> list[ReplicaKey]:
+        return [voter.key for voter in self.by_id.values()]
 
-    def without(self, id_: int) -> VoterSet:
-        return VoterSet({known: voter for known, voter in self.by_id.items() if known != id_})
+    def add(self, voter: Voter) -> VoterSet | None:
+        """None when a voter has that id, with whatever directory."""
+        return None if voter.key.id in self.by_id else VoterSet.of(*self.by_id.values(), voter)
 
-    def overlaps_majority(self, other: VoterSet) -> bool:
-        """Do the two differ by one voter at most? Then any two majorities have one in common."""
-        ours = {voter.key for voter in self.by_id.values()}
-        theirs = {voter.key for voter in other.by_id.values()}
-        return len(ours - theirs) <= 1 and len(theirs - ours) <= 1
+    def remove(self, key: ReplicaKey) -> VoterSet | None:
+        """None when that is no voter, or the last one."""
+        voter = self.by_id.get(key.id)
+        if voter is None or voter.key != key or len(self.by_id) == 1:
+            return None
+        return VoterSet({id_: other for id_, other in self.by_id.items() if id_ != key.id})
+
+    def update(self, voter: Voter, *, ignore_directory: bool = False) -> VoterSet | None:
+        """Other endpoints or versions of a voter, None when that is no voter."""
+        known = self.by_id.get(voter.key.id)
+        if known is None or not (ignore_directory or known.key.matches(voter.key)):
+            return None
+        return VoterSet({**self.by_id, voter.key.id: voter})
+
+    def needs_update(self, voter: Voter) -> bool:
+        """Is that a voter of which something else was noted?"""
+        return voter.key in self and self.by_id[voter.key.id] != voter
+
+    def speaks(self, version: int) -> bool:
+        return all(voter.speaks(version) for voter in self.by_id.values())
+
+    def by_ids_alone(self) -> VoterSet:
+        """As before KIP-853: whoever has the id is the voter."""
+        return VoterSet({id_: attrs.evolve(v, key=ReplicaKey(id_)) for id_, v in self.by_id.items()})
 
     # ------------------------------------------------------------------- records
 
@@ -85,7 +115,9 @@ class VoterSet:
                     voter_id=voter.key.id,
                     voter_directory_id=voter.key.directory,
                     endpoints=(Endpoint(name=LISTENER, host=str(voter.address), port=PORT),),
-                    k_raft_version_feature=KRaftVersionFeature(max_supported_version=voter.max_version),
+                    k_raft_version_feature=KRaftVersionFeature(
+                        min_supported_version=voter.min_version, max_supported_version=voter.max_version
+                    ),
                 )
                 for voter in self.by_id.values()
             )
@@ -98,6 +130,7 @@ class VoterSet:
                 Voter(
                     ReplicaKey(voter.voter_id, voter.voter_directory_id),
                     Address.parse(voter.endpoints[0].host),
+                    voter.k_raft_version_feature.min_supported_version,
                     voter.k_raft_version_feature.max_supported_version,
                 )
                 for voter in record.voters

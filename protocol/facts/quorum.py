@@ -34,6 +34,19 @@ HAS_LEADER = rule("vote.has-leader", "{leader} leads in epoch {epoch}")
 HEARS_LEADER = rule("vote.hears-leader", "this voter hears its leader {leader}")
 STANDS_ITSELF = rule("vote.stands-itself", "this voter stands for election or led in epoch {epoch}")
 
+CHANGE_GOES_ON = rule("voters.change-goes-on", "the change of voter {voter} is not finished")
+NO_COMMIT_YET = rule("voters.no-commit-yet", "nothing of epoch {epoch} is committed yet")
+CHANGE_UNCOMMITTED = rule(
+    "voters.change-uncommitted",
+    "the last change, at offset {at}, is not below {committed}, where what is committed ends",
+)
+VERSION_TOO_LOW = rule("voters.version-too-low", "kraft.version is {version}")
+IS_VOTER = rule("voters.is-voter", "{voter} is a voter already, with this directory or another")
+NOT_REMOVABLE = rule("voters.not-removable", "{voter} with this directory is no voter, or is the only one")
+NOT_READY = rule("voters.not-ready", "{voter} does not answer")
+NOT_SPOKEN = rule("voters.not-spoken", "{voter} does not speak this kraft.version")
+LAGS = rule("voters.lags", "{voter} has not caught up with the leader's log")
+
 MAJORITY = rule(
     "high-watermark.majority",
     "{majority} of {voters} voters have the log up to offset {to}, which is beyond {epoch_start}, "

@@ -2,6 +2,7 @@
 
 play NAME
 voters 1,2,3            observers 7           off SAFEGUARD ...
+dynamic 1,2,3           these voters, in a snapshot on their disks (kraft.version 1)
 start 1,2               kill 1                power 1 (lose what is not flushed)
 timeout 1               only this node's election or fetch timeout passes
 wait 3000               all clocks go on by so many ms, timers fire
@@ -12,6 +13,10 @@ append 1 a,b            the leader appends records with these names
 disk 1 holds | goes | step   flushes wait, are done, or what waits is done and the next ones wait
 resign 1                stop 1
 wipe 1   down 1         an empty disk; the process has ended
+upgrade 1               the leader raises kraft.version to 1
+add 1 4   remove 1 4    the leader is asked to make 4 a voter, or to have it no more
+answer 1 CODE           its answer to what it was asked last; - for none yet
+are 1 1,2,3             the voters as the log of a node has them
 role 1 Leader 1         the role and epoch of a node
 log 1 a,b               the names in its log
 high 1 a,b              the names that it knows to be committed
@@ -30,29 +35,45 @@ from kafsim.cluster.chance import Chance
 from kafsim.cluster.disk import SimDisk
 from kafsim.cluster.invariants import Monitor
 from kafsim.cluster.world import Stated
-from kafsim.controller.raft import snapshots
+from kafsim.controller.raft import messages, snapshots
 from kafsim.controller.raft.quorum_state import name_of
 from kafsim.controller.raft.raft_client import RaftClient
+from kafsim.controller.raft.raft_log import DIRECTORY
 from kafsim.controller.raft.voter_set import ReplicaKey, Voter, VoterSet
 from kafsim.protocol import effects as ef
+from kafsim.protocol import errors
 from kafsim.protocol.config import broker_settings
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import world as wf
+from kafsim.protocol.messages.api_versions import ApiVersionsRequest, ApiVersionsResponse, SupportedFeatureKey
 from kafsim.protocol.metadata.feature_level_record import FeatureLevelRecord
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import Address, ConnectionId, EventNumber, Micros
+from kafsim.protocol.types import Address, ConnectionId, EventNumber, Header, Micros
 
 
 def address(id_: int) -> Address:
     return Address("", "controller", id_)
 
 
+ASKED = ConnectionId(999)
+
+
 class Quorum:
     """``now`` of each node is its own; what is under way is delivered in the order in which it was sent."""
 
-    def __init__(self, voters: list[int], observers: list[int] = [], off: list[str] = [], **configs: object) -> None:  # noqa: B006
-        self.voters = VoterSet.of(*(Voter(ReplicaKey(id_), address(id_)) for id_ in voters))
+    def __init__(
+        self,
+        voters: list[int],
+        observers: list[int] = [],  # noqa: B006
+        off: list[str] = [],  # noqa: B006
+        *,
+        dynamic: bool = False,
+        **configs: object,
+    ) -> None:
+        self.dynamic = dynamic
+        keys = [ReplicaKey(id_, bytes([id_] * 16)) if dynamic else ReplicaKey(id_) for id_ in voters]
+        self.voters = VoterSet.of(*(Voter(key, address(key.id), max_version=int(dynamic)) for key in keys))
         self.safeguards: Safeguards = attrs.evolve(ALL_ON, **dict.fromkeys(off, False))
         self.settings = broker_settings({"controller.quorum.append.linger.ms": 0, **configs})
         self.nodes = {id_: Node(self, id_) for id_ in [*voters, *observers]}
@@ -101,7 +122,9 @@ class Quorum:
             ]
             if not due:
                 break
-            _, id_, key = min(due, key=lambda one: (one[0], one[1], str(one[2])))
+            before_end, id_, key = min(due, key=lambda one: (one[0], one[1], str(one[2])))
+            for node in self.nodes.values():
+                node.now = max(node.now, until[node.id] + before_end)
             self.nodes[id_].fire(key)
         for id_, at in until.items():
             self.nodes[id_].now = at
@@ -121,6 +144,9 @@ class Node:
         self.peers: dict[ConnectionId, tuple[int, ConnectionId]] = {}
         """Where what is sent or replied on a connection goes, and what it is called there."""
         self.committed: list[int] = []
+        self.wipes = 0
+        self.answers: list[Any] = []
+        """To what the play asked."""
 
     def start(self) -> None:
         self.incarnation += 1
@@ -135,8 +161,13 @@ class Node:
             entropy=self.quorum.chance.stream(self.id, self.incarnation),
             safeguards=self.quorum.safeguards,
         )
-        key = ReplicaKey(self.id, bytes([self.id] * 16))
-        self.raft = RaftClient(given, key, self.quorum.voters, self.quorum.settings, "c", self.owners)
+        key, voters = ReplicaKey(self.id, bytes([self.id + 100 * self.wipes] * 16)), self.quorum.voters
+        if self.quorum.dynamic and self.incarnation == 1 and self.id in voters.by_id:
+            data = snapshots.encode([], snapshots.BOOTSTRAP, voters=voters, wall_ms=0, last_contained_ms=0)
+            self.disk.replace(f"{DIRECTORY}/{snapshots.file_name(snapshots.BOOTSTRAP)}", data)
+        static = VoterSet.of() if self.quorum.dynamic else voters
+        everywhere = [address(id_) for id_ in self.quorum.nodes]
+        self.raft = RaftClient(given, key, static, self.quorum.settings, "c", self.owners, bootstrap=everywhere)
         self.raft.requests.reconnect_first = 0  # the clocks of plays stand still
         self.quorum.state(self.id, wf.NodeStarted(incarnation=self.incarnation))
         self.raft.start(Micros(self.now))
@@ -205,6 +236,8 @@ class Node:
             self.flush()
 
     def _send(self, connection: ConnectionId, header: Any, body: Any, *, is_reply: bool) -> None:
+        if connection == ASKED:
+            self.answers.append(body)
         if connection not in self.peers:
             return
         peer, there = self.peers[connection]
@@ -220,10 +253,18 @@ class Node:
                     node.raft.on_response(Micros(node.now), there, header, body)
             else:
                 node.peers[there] = (self.id, connection)
-                node.raft.handle(Micros(node.now), there, header, body)
+                node.take(there, header, body)
             node.carry_out()
 
         self.quorum.wire.append((self.id, peer, arrive))
+
+    def take(self, connection: ConnectionId, header: Any, body: Any) -> None:
+        assert self.raft is not None
+        if isinstance(body, ApiVersionsRequest):
+            spoken = SupportedFeatureKey(name="kraft.version", min_version=0, max_version=1)
+            self.outbox.reply(connection, header, ApiVersionsResponse(supported_features=(spoken,)))
+        else:
+            self.raft.handle(Micros(self.now), connection, header, body)
 
     # ------------------------------------------------------------------------- looks
 
@@ -266,15 +307,21 @@ def _names(text: str) -> list[str]:
     return [] if text == "-" else text.split(",")
 
 
-LOOKS = ("role", "log", "high", "broken", "down")
+LOOKS = ("role", "log", "high", "broken", "down", "are", "answer")
 
 
 def perform(play: Play, *, off: bool = True) -> Quorum:
     """``off=False``: with all safeguards, and without the looks."""
-    given = {words[0]: words[1:] for _, words in play.lines if words[0] in ("voters", "observers", "off", "config")}
+    given = {
+        words[0]: words[1:]
+        for _, words in play.lines
+        if words[0] in ("voters", "dynamic", "observers", "off", "config")
+    }
     observers = _ids(given["observers"][0]) if "observers" in given else []
     configs = dict(pair.split("=") for pair in given.get("config", []))
-    quorum = Quorum(_ids(given["voters"][0]), observers, given.get("off", []) if off else [], **configs)
+    voters = _ids(given.get("voters", given.get("dynamic", []))[0])
+    disabled = given.get("off", []) if off else []
+    quorum = Quorum(voters, observers, disabled, dynamic="dynamic" in given, **configs)
     for number, (word, *rest) in play.lines:
         if word not in given and (off or word not in LOOKS):
             _step(quorum, f"{play.name}, line {number}", word, rest)
@@ -290,6 +337,7 @@ def _step(quorum: Quorum, where: str, word: str, rest: list[str]) -> None:
         case (("kill" | "power"), _):
             nodes[0].end(power=word == "power")
         case "wipe", _:
+            nodes[0].wipes += 1
             quorum.state(nodes[0].id, wf.DiskWiped(files=nodes[0].disk.wipe()))
         case "down", _:
             assert nodes[0].raft is None, f"{where}: {nodes[0].id} runs"
@@ -321,6 +369,21 @@ def _step(quorum: Quorum, where: str, word: str, rest: list[str]) -> None:
             nodes[0].fire("raft-poll")
         case "stop", _:
             _act(nodes[0], lambda raft, now: raft.shut_down(now, lambda _: None))
+        case "upgrade", _:
+            _act(nodes[0], lambda raft, now: nodes[0].answers.append(raft.voter_changes.upgrade(now, 1, False)))
+            nodes[0].fire("raft-poll")
+        case (("add" | "remove"), _, other):
+            raft = quorum.nodes[int(other)].raft
+            key = raft.me if raft is not None else ReplicaKey(int(other), bytes([int(other)] * 16))
+            _ask(nodes[0], word, key)
+        case "answer", _, text:
+            last = nodes[0].answers[-1] if nodes[0].answers else None
+            found = "-" if last is None else errors.name(last.error_code)
+            assert found == text, f"{where}: {last}"
+        case "are", _, ids:
+            for node in nodes:
+                assert node.raft is not None, where
+                assert node.raft.log.voters.ids == _ids(ids), f"{where}: {node.id} has {node.raft.log.voters.ids}"
         case "role", _, role, epoch:
             for node in nodes:
                 assert node.raft is not None, where
@@ -337,6 +400,14 @@ def _step(quorum: Quorum, where: str, word: str, rest: list[str]) -> None:
             assert quorum.broken == ([] if names == ["-"] else sorted(names)), f"{where}: {quorum.broken}"
         case _:
             raise AssertionError(f"{where}: {word} {rest}")
+
+
+def _ask(node: Node, word: str, key: ReplicaKey) -> None:
+    request: Any = messages.remove_voter_request(None, key)
+    if word == "add":
+        request = messages.add_voter_request(None, key, address(key.id), 1_000, ack_when_committed=True)
+    node.answers.clear()
+    _act(node, lambda raft, now: raft.handle(now, ASKED, Header(80, 0, 1), request))
 
 
 def _act(node: Node, act: Any) -> None:
