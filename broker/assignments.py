@@ -7,6 +7,7 @@ knows, the broker cannot be elected for that partition.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from typing import NamedTuple
 
 from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.metadata_state import MetadataState, PartitionKey
@@ -28,8 +29,15 @@ BACKOFF_FIRST, BACKOFF_MOST = millis(100), millis(10_000)
 MOST_AT_ONCE = 2_250
 
 
+class Wanted(NamedTuple):
+    """A directory, and who is to know when the controller has it."""
+
+    directory: Uuid
+    on_taken: Callable[[Micros], None] | None = None
+
+
 class Assignments:
-    """``directory``: the only one of this broker; ``epoch``: the broker epoch that the metadata has."""
+    """``directory_of``: where the log of a replica is, None when there is none."""
 
     def __init__(
         self,
@@ -37,33 +45,37 @@ class Assignments:
         channel: ControllerChannel,
         metadata: MetadataState,
         id_: int,
-        directory: Uuid,
-        has_log: Callable[[PartitionKey], bool],
+        directory_of: Callable[[PartitionKey], Uuid | None],
     ) -> None:
         self._outbox = outbox
         self._channel = channel
         self._metadata = metadata
         self._id = id_
-        self._directory = directory
-        self._has_log = has_log
-        self._ready: dict[PartitionKey, None] = {}
-        self._in_flight: dict[PartitionKey, None] = {}
+        self._directory_of = directory_of
+        self._ready: dict[PartitionKey, Wanted] = {}
+        self._in_flight: dict[PartitionKey, Wanted] = {}
         self._failures = 0
         self._is_armed = False
 
     def on_published(self, now: Micros, keys: Iterable[PartitionKey]) -> None:
         """These partitions changed in the metadata."""
         for key in keys:
-            if self._is_elsewhere(key) and self._has_log(key):
-                self._ready[key] = None
+            directory = self._directory_of(key)
+            if directory is not None and self._named(key) not in (None, directory):
+                self._ready[key] = Wanted(directory)
         self._arm(now)
 
-    def _is_elsewhere(self, key: PartitionKey) -> bool:
-        """Does the metadata name another directory for the replica here?"""
+    def ask(self, now: Micros, key: PartitionKey, directory: Uuid, on_taken: Callable[[Micros], None]) -> None:
+        """Ask for another directory than the log is in now; ``on_taken`` once the controller has taken it."""
+        self._ready[key] = Wanted(directory, on_taken)
+        self._arm(now)
+
+    def _named(self, key: PartitionKey) -> Uuid | None:
+        """The directory in the metadata of the replica here; None when there is none."""
         state = self._metadata.partitions.get(key)
         if state is None or self._id not in state.replicas or len(state.directories) != len(state.replicas):
-            return False
-        return state.directories[state.replicas.index(self._id)] != self._directory
+            return None
+        return state.directories[state.replicas.index(self._id)]
 
     def _arm(self, now: Micros) -> None:
         if self._ready and not self._is_armed:
@@ -75,25 +87,29 @@ class Assignments:
         self._is_armed = False
         if self._in_flight:
             return
-        keys = [key for key in self._ready if self._is_elsewhere(key)][:MOST_AT_ONCE]
-        self._ready = {key: None for key in self._ready if key not in keys and self._is_elsewhere(key)}
-        if keys:
-            self._in_flight = dict.fromkeys(keys)
-            self._channel.send(now, self._request(keys), self._on_answer)
+        valid = [(key, wanted) for key, wanted in self._ready.items() if self._is_needed(key, wanted)]
+        self._in_flight, self._ready = dict(valid[:MOST_AT_ONCE]), dict(valid[MOST_AT_ONCE:])
+        if self._in_flight:
+            self._channel.send(now, self._request(), self._on_answer)
 
-    def _request(self, keys: list[PartitionKey]) -> AssignReplicasToDirsRequest:
-        topics: dict[Uuid, list[PartitionData]] = {}
-        for topic_id, index in keys:
+    def _is_needed(self, key: PartitionKey, wanted: Wanted) -> bool:
+        return self._named(key) not in (None, wanted.directory)
+
+    def _request(self) -> AssignReplicasToDirsRequest:
+        directories: dict[Uuid, dict[Uuid, list[PartitionData]]] = {}
+        for (topic_id, index), wanted in self._in_flight.items():
+            topics = directories.setdefault(wanted.directory, {})
             topics.setdefault(topic_id, []).append(PartitionData(partition_index=index))
         broker = self._metadata.brokers.get(self._id)
         return AssignReplicasToDirsRequest(
             broker_id=self._id,
             broker_epoch=-1 if broker is None else broker.epoch,
-            directories=(
+            directories=tuple(
                 DirectoryData(
-                    id=self._directory,
+                    id=directory,
                     topics=tuple(TopicData(topic_id=id_, partitions=tuple(p)) for id_, p in topics.items()),
-                ),
+                )
+                for directory, topics in directories.items()
             ),
         )
 
@@ -111,6 +127,9 @@ class Assignments:
                 for partition in topic.partitions
             }
             failed = [key for key in asked if answered.get(key, errors.UNKNOWN_SERVER_ERROR)]
-        for key in failed:
-            self._ready.setdefault(key, None)
+        for key, wanted in asked.items():
+            if key in failed:
+                self._ready.setdefault(key, wanted)
+            elif wanted.on_taken is not None:
+                wanted.on_taken(now)
         self._arm(now)

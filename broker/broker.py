@@ -26,7 +26,7 @@ from kafsim.broker.assignments import TIMER as ASSIGNMENTS_TIMER
 from kafsim.broker.assignments import Assignments
 from kafsim.broker.config_admin import AlterConfigsApi
 from kafsim.broker.fetch_session import FetchSessionCache
-from kafsim.broker.lifecycle import PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
+from kafsim.broker.lifecycle import FAILURE_TIMER, PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
 from kafsim.broker.metadata_loader import MetadataLoader
 from kafsim.broker.producer_ids import ProducerIds
@@ -69,7 +69,7 @@ from kafsim.protocol.messages.update_features import UpdateFeaturesRequest
 from kafsim.protocol.muting import MutedConnections
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, ConnectionId, FlushKey, Header, Micros, TimerKey, millis
-from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.log_manager import LogManager
 
 Handle = Callable[[Micros, ConnectionId, Header, Any], None]
 FORWARD_PATIENCE = millis(60_000)
@@ -85,7 +85,7 @@ class Broker:
         self,
         given: Surroundings,
         raft: RaftClient,
-        logs: LogDirectory,
+        logs: LogManager,
         settings: dict[str, Any],
         owners: dict[ConnectionId, Any],
         rack: str | None,
@@ -122,19 +122,20 @@ class Broker:
             patience=millis(settings["initial.broker.registration.timeout.ms"]),
             cluster_id=raft.cluster_id,
             rack=rack,
-            directory=raft.me.directory,
+            directories=self.logs.ids,
+            failure_patience=millis(settings["log.dir.failure.timeout.ms"]),
             previous_epoch=self.logs.previous_broker_epoch,
             metadata_offset=lambda: self.metadata.applied,
             on_state=self._on_state,
         )
+        self.replicas.failures.on_failed = self.lifecycle.propagate_failure
         self._assigning = self._channel("directory-assignments", patience=FORWARD_PATIENCE)
         self._assignments = Assignments(
             given.outbox,
             self._assigning,
             self.metadata.state,
             given.address.id,
-            raft.me.directory,
-            lambda key: key in self.replicas.by_key,
+            self.replicas.directory_id_of,
         )
         self._is_serving = False
         self._published = False
@@ -197,6 +198,7 @@ class Broker:
         return {
             LIFECYCLE_TIMER: self.lifecycle.on_timer,
             PATIENCE_TIMER: self.lifecycle.on_patience_over,
+            FAILURE_TIMER: self.lifecycle.on_failure_untold,
             POLL: lambda now: self.raft.on_timer(now, POLL),
             ALTER_PARTITION_TIMER: self.isr_changes.on_timer,
             fetch.TIMER: self.fetches.on_timer,
@@ -227,7 +229,7 @@ class Broker:
             owner.on_response(now, connection, header, body)
         else:
             self._requests.receive(now, connection, header, body)
-        self._requests.unmute(now)
+        self.unmute(now)
 
     def _handle(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> bool:
         if not self._is_serving:
@@ -237,8 +239,10 @@ class Broker:
         return not (isinstance(body, ProduceRequest) and body.acks == 0)
 
     def unmute(self, now: Micros) -> None:
-        """Go on with the requests that wait behind what was answered now."""
+        """The end of an input: what failed is taken out, and requests that waited behind what was answered go on."""
+        self.replicas.failures.handle(now)
         self._requests.unmute(now)
+        self.replicas.failures.handle(now)
 
     def _complete_fetches(self, now: Micros) -> None:
         self.fetches.complete_woken(now)
@@ -250,7 +254,7 @@ class Broker:
         else:
             self._requests.forget(connection)
             self.fetches.on_disconnect(connection)
-        self._requests.unmute(now)
+        self.unmute(now)
 
     def on_timer(self, now: Micros, key: TimerKey) -> None:
         handler = self._timers.get(key)
@@ -260,7 +264,7 @@ class Broker:
             fetcher = self.replicas.fetchers.get(int(key[1]))
             if fetcher is not None:
                 (fetcher.on_timeout if key[0] == "fetcher" else fetcher.on_retry_timer)(now)
-        self._requests.unmute(now)
+        self.unmute(now)
 
     def on_flushed(self, now: Micros, key: FlushKey) -> None:
         if key[0] == "raft":
@@ -273,7 +277,7 @@ class Broker:
                     partition.log.on_flushed(int(key[2]))
         elif key[0] == "closed":
             self.on_closed(now)
-        self._requests.unmute(now)
+        self.unmute(now)
 
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
         assert isinstance(request, Terminate), f"a broker is not asked {request}"

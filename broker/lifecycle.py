@@ -29,7 +29,7 @@ from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, millis
 from kafsim.protocol.uuid import Uuid
 
-TIMER, PATIENCE_TIMER = "lifecycle", "lifecycle-patience"
+TIMER, PATIENCE_TIMER, FAILURE_TIMER = "lifecycle", "lifecycle-patience", "lifecycle-directory"
 SHUTDOWN_PATIENCE = millis(300_000)
 SOON = millis(10)
 STOPPING_SOON = millis(50)
@@ -56,7 +56,8 @@ class BrokerLifecycle:
         patience: Micros,
         cluster_id: str,
         rack: str | None,
-        directory: Uuid,
+        directories: tuple[Uuid, ...],
+        failure_patience: Micros,
         previous_epoch: int,
         metadata_offset: Callable[[], int],
         on_state: Callable[[Micros, BrokerLifecycleState], None],
@@ -74,6 +75,9 @@ class BrokerLifecycle:
         self._asking = False
         self._asked_meanwhile = False
         self._shutdown_answers = 0
+        self._offline: dict[Uuid, bool] = {}
+        """Directories that failed, and whether the controller knows."""
+        self._failure_patience = failure_patience
         self._registration = BrokerRegistrationRequest(
             broker_id=self.id,
             cluster_id=cluster_id,
@@ -84,7 +88,7 @@ class BrokerLifecycle:
                 Feature(name=name, min_supported_version=range_.low, max_supported_version=range_.high)
                 for name, range_ in SUPPORTED.items()
             ),
-            log_dirs=(directory,),
+            log_dirs=directories,
             previous_broker_epoch=previous_epoch,
         )
 
@@ -121,6 +125,19 @@ class BrokerLifecycle:
         self.ready_to_unfence = True
         self._heartbeat(now)
 
+    def propagate_failure(self, now: Micros, directory: Uuid) -> None:
+        """A directory has failed: the controller has to know, or this broker stops (KIP-858).
+
+        As in Kafka a second failure takes over the time that the first one was given.
+        """
+        self._offline[directory] = False
+        self._outbox.set_timer(FAILURE_TIMER, Micros(now + self._failure_patience))
+        self._heartbeat(now)
+
+    def on_failure_untold(self, now: Micros) -> None:
+        if not all(self._offline.values()):
+            self.begin_controlled_shutdown(now)
+
     def begin_controlled_shutdown(self, now: Micros) -> None:
         if self.state is BrokerLifecycleState.RUNNING:
             self._become(now, BrokerLifecycleState.PENDING_CONTROLLED_SHUTDOWN)
@@ -143,6 +160,7 @@ class BrokerLifecycle:
             current_metadata_offset=self._metadata_offset(),
             want_fence=not self.ready_to_unfence,
             want_shut_down=self.state is BrokerLifecycleState.PENDING_CONTROLLED_SHUTDOWN,
+            offline_log_dirs=tuple(self._offline),
         )
         self._channel.send(now, request, self._on_heartbeat)
 
@@ -152,6 +170,8 @@ class BrokerLifecycle:
         if response is None or response.error_code != errors.NONE:
             self._again(now, self._interval)
             return
+        for directory in self._offline:
+            self._offline[directory] = True
         delay = self._after_heartbeat(now, response)
         if self.state is not BrokerLifecycleState.SHUTTING_DOWN and not self._asking:
             self._again(now, Micros(0) if asked else delay)

@@ -19,6 +19,7 @@ from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import STATE, because
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.fetch import FetchPartition
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.types import EventNumber, Micros, TopicPartition
@@ -41,6 +42,7 @@ class Surround(Protocol):
     def on_high_watermark(self, now: Micros, partition: Partition) -> None: ...
     def on_lagging(self, partition: Partition, *, lagging: bool) -> None: ...
     def on_low_watermark(self, partition: Partition) -> None: ...
+    def on_disk_error(self, partition: Partition) -> None: ...
 
 
 class Waiting(NamedTuple):
@@ -146,6 +148,16 @@ class Partition:
         while leader.waiting:
             heapq.heappop(leader.waiting).finish(errors.NOT_LEADER_OR_FOLLOWER)
 
+    def on_disk_error(self) -> None:
+        """Its log could not be read or written."""
+        self._broker.on_disk_error(self)
+
+    def go_offline(self) -> None:
+        """Its directory failed. Who waits for it waits until its time is over."""
+        if self.leader is not None:
+            self._set_lagging(lagging=False)
+            self.leader = None
+
     def close(self) -> None:
         """The replica is deleted or moved away."""
         leader, self.leader = self.leader, None
@@ -172,7 +184,11 @@ class Partition:
             self._outbox.happened(facts.ProduceRefused(log=self.name, error=errors.name(error), because=why))
             return Appended(-1, -1, error)
         old_end = self.log.log_end_offset
-        appended = self.log.append_as_leader(data, self.leader_epoch, wall_ms)
+        try:
+            appended = self.log.append_as_leader(data, self.leader_epoch, wall_ms)
+        except DiskError:
+            self._broker.on_disk_error(self)
+            return Appended(-1, -1, errors.KAFKA_STORAGE_ERROR)
         if self.log.log_end_offset != old_end:
             for replica in leader.replicas.values():
                 replica.falls_behind(old_end)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import attrs
@@ -17,6 +18,7 @@ from kafsim.broker.partition import Partition
 from kafsim.protocol import errors
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import because
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.fetch import (
     FetchPartition,
     FetchRequest,
@@ -208,7 +210,15 @@ class ReplicaFetcher:
                 key = (topic.topic_id, answer.partition_index)
                 state = self._states.get(key)
                 if state is not None and state.due is None and state.sent is not None:
-                    self._take_one(now, key, state, answer)
+                    self._on_disk(now, state.partition, partial(self._take_one, now, key, state, answer))
+
+    def _on_disk(self, now: Micros, partition: Partition, act: Callable[[], None]) -> None:
+        """A partition whose log cannot be written is not fetched any more."""
+        try:
+            act()
+        except DiskError:
+            self.remove(now, partition)
+            partition.on_disk_error()
 
     def _take_one(self, now: Micros, key: PartitionKey, state: FetchState, answer: PartitionData) -> None:
         partition = state.partition
@@ -315,7 +325,7 @@ class ReplicaFetcher:
             for answer in topic.partitions:
                 state = self._state_named(TopicPartition(topic.name, answer.partition_index))
                 if state is not None and state.asks == timestamp:
-                    self._on_offset(now, state, answer)
+                    self._on_disk(now, state.partition, partial(self._on_offset, now, state, answer))
         self._send(now)
 
     def _on_offset(self, now: Micros, state: FetchState, answer: ListOffsetsPartitionResponse) -> None:

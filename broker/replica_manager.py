@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 from kafsim.broker.alter_partition import AlterPartitionSender
+from kafsim.broker.directory_failures import DirectoryFailures
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_fetcher import ReplicaFetcher
 from kafsim.broker.replica_progress import ReplicaProgress
-from kafsim.controller.metadata_state import BROKER, NO_LEADER, TOPIC, MetadataState, PartitionKey, PartitionState
+from kafsim.controller.metadata_state import (
+    BROKER,
+    NO_LEADER,
+    TOPIC,
+    UNASSIGNED,
+    MetadataState,
+    PartitionKey,
+    PartitionState,
+)
 from kafsim.protocol import errors
 from kafsim.protocol.facts.broker import ReplicaDeleted
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.fetch import LeaderIdAndEpoch
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition, millis
@@ -19,12 +30,15 @@ from kafsim.protocol.uuid import Uuid
 from kafsim.storage.log import Log
 from kafsim.storage.log_cleaner import LogCleaner
 from kafsim.storage.log_config import LogConfig
-from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.log_manager import LogManager
 from kafsim.storage.retention import delete_old_segments
 from kafsim.storage.topic_config import log_config
 
 ISR_TIMER, HIGH_WATERMARK_TIMER, RETENTION_TIMER, CHECKPOINT_TIMER = "isr", "high-watermark", "retention", "checkpoint"
 CLEANER_TIMER = "cleaner"
+
+Before = PartitionState | None
+Make = Callable[[Micros, Partition, PartitionState], None]
 
 
 class Fetches:
@@ -47,7 +61,7 @@ class ReplicaManager:
         given: Surroundings,
         settings: dict[str, Any],
         metadata: MetadataState,
-        logs: LogDirectory,
+        logs: LogManager,
         isr_changes: AlterPartitionSender,
         owners: dict[ConnectionId, Any],
     ) -> None:
@@ -63,20 +77,21 @@ class ReplicaManager:
         self._given = given
         self._settings = settings
         self._metadata = metadata
-        self._logs = logs
-        self.cleaner = LogCleaner(given.files, given.outbox, logs, settings)
+        self.logs = logs
+        self.failures = DirectoryFailures(self)
+        self.cleaner = LogCleaner(given.outbox, logs, settings)
         self._isr_changes = isr_changes
         self._owners = owners
         self._configs: dict[str, LogConfig] = {}
         self._lagging: dict[PartitionKey, Partition] = {}
-        self._moved: dict[TopicPartition, int] = {}
+        self._moved: dict[TopicPartition, Log] = {}
 
     def start(self, now: Micros) -> None:
         """Drop logs that are not of this broker any more; the periodic work begins (Kafka: ``startup``)."""
-        for tp, topic_id in self._logs.on_disk().items():
+        for tp, topic_id, directory in list(self.logs.on_disk()):
             state = self._metadata.partitions.get((topic_id, tp.partition))
             if tp.topic != "__cluster_metadata" and (state is None or self.id not in state.replicas):
-                self._logs.delete(tp)
+                directory.delete(tp)
         self.outbox.set_timer(ISR_TIMER, Micros(now + self.lag_max // 2))
         self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.initial.task.delay.ms"))
@@ -97,6 +112,8 @@ class ReplicaManager:
         return self.missing_error((topic_id, tp.partition)) if found is None else found
 
     def missing_error(self, key: PartitionKey) -> int:
+        if key in self.failures.offline:
+            return errors.KAFKA_STORAGE_ERROR
         if key in self._metadata.partitions:
             return errors.NOT_LEADER_OR_FOLLOWER
         known = key[0] in self._metadata.topic_names
@@ -131,46 +148,63 @@ class ReplicaManager:
 
     def apply(self, now: Micros, touched: dict[PartitionKey, PartitionState | None]) -> None:
         """What changed in the metadata: first deletions, then leaders, then followers."""
-        leaders: list[tuple[PartitionKey, PartitionState]] = []
-        followers: list[tuple[PartitionKey, PartitionState]] = []
+        leaders: list[tuple[PartitionKey, Before, PartitionState]] = []
+        followers: list[tuple[PartitionKey, Before, PartitionState]] = []
         for key, before in touched.items():
             after = self._metadata.partitions.get(key)
             if after is None or self.id not in after.replicas:
                 if before is not None and self.id in before.replicas:
                     self._delete(now, key)
             elif before is None or before.partition_epoch != after.partition_epoch:
-                (leaders if after.leader == self.id else followers).append((key, after))
-        for key, state in leaders:
-            self._make_leader(now, key, state)
-        for key, state in followers:
-            self._make_follower(now, key, state)
+                (leaders if after.leader == self.id else followers).append((key, before, after))
+        for key, before, state in leaders:
+            self._on_disk(now, key, before, state, self._make_leader)
+        for key, before, state in followers:
+            self._on_disk(now, key, before, state, self._make_follower)
         for leader, fetcher in list(self.fetchers.items()):
             if fetcher.is_idle:
                 fetcher.close()
                 del self.fetchers[leader]
 
     def _delete(self, now: Micros, key: PartitionKey) -> None:
-        partition = self.by_key.pop(key, None)
+        self.failures.forget(key)
+        partition = self.by_key.get(key)
         if partition is None:
             return
-        self._stop_fetching(now, partition)
         partition.close()
         self.fetches.mark(partition, followers=True, consumers=True)
-        self.cleaner.forget(partition.tp)
-        self._logs.delete(partition.tp)
-        self._moved.pop(partition.tp, None)
+        try:
+            self.let_go(now, partition)
+            self.logs.delete(partition.tp)
+        except DiskError:
+            self.failures.note(self.logs.directory_of(partition.log))
         self.outbox.happened(ReplicaDeleted(log=partition.name))
 
-    def _make_leader(self, now: Micros, key: PartitionKey, state: PartitionState) -> None:
-        partition = self._open(now, key)
+    def let_go(self, now: Micros, partition: Partition) -> None:
+        """A partition is not kept here any more."""
+        self.by_key.pop((partition.topic_id, partition.tp.partition), None)
+        self._stop_fetching(now, partition)
+        self.cleaner.forget(partition.tp)
+        self._moved.pop(partition.tp, None)
+
+    def _on_disk(self, now: Micros, key: PartitionKey, before: Before, state: PartitionState, make: Make) -> None:
+        """A replica whose log cannot be opened, or written in its new role, is offline."""
+        try:
+            partition = self._open(now, key, before, state)
+            if partition is not None:
+                make(now, partition, state)
+        except DiskError:
+            self.failures.offline[key] = None
+            self.failures.probe()
+
+    def _make_leader(self, now: Micros, partition: Partition, state: PartitionState) -> None:
         self._stop_fetching(now, partition)
         epoch = partition.leader_epoch
         partition.make_leader(now, state)
         if partition.leader_epoch != epoch:
             self.fetches.mark(partition, followers=True, consumers=True)
 
-    def _make_follower(self, now: Micros, key: PartitionKey, state: PartitionState) -> None:
-        partition = self._open(now, key)
+    def _make_follower(self, now: Micros, partition: Partition, state: PartitionState) -> None:
         is_new_epoch = partition.make_follower(now, state)
         if not is_new_epoch:
             return
@@ -180,16 +214,30 @@ class ReplicaManager:
             self._fetcher(state.leader).add(now, partition)
         self.fetches.mark(partition, followers=True, consumers=True)
 
-    def _open(self, now: Micros, key: PartitionKey) -> Partition:
+    def _open(self, now: Micros, key: PartitionKey, before: Before, state: PartitionState) -> Partition | None:
         partition = self.by_key.get(key)
         if partition is None:
+            named = self._directory_in(state)
+            if not self.failures.may_open(key, before, named, self._directory_in(before)):
+                return None
             tp = TopicPartition(self._metadata.topic_names[key[0]], key[1])
-            log = self._logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now))
+            log = self.logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now), named)
             self.cleaner.note(tp, log)
             log.on_start_moved = partial(self._on_start_moved, key)
             log.on_cut = partial(self._on_cut, tp, log)
             partition = self.by_key[key] = Partition(tp, key[0], log, self)
         return partition
+
+    def _directory_in(self, state: PartitionState | None) -> Uuid:
+        """Where the metadata has the replica of this broker."""
+        if state is None or self.id not in state.replicas or len(state.directories) != len(state.replicas):
+            return UNASSIGNED
+        return state.directories[state.replicas.index(self.id)]
+
+    def directory_id_of(self, key: PartitionKey) -> Uuid | None:
+        """The directory that the log of a replica is in, None without a log."""
+        partition = self.by_key.get(key)
+        return None if partition is None else self.logs.directory_of(partition.log).id
 
     def _fetcher(self, leader: int) -> ReplicaFetcher:
         fetcher = self.fetchers.get(leader)
@@ -231,7 +279,7 @@ class ReplicaManager:
         self.fetches.mark(partition, followers=True, consumers=False)
 
     def on_high_watermark(self, now: Micros, partition: Partition) -> None:
-        self._moved[partition.tp] = partition.log.high_watermark
+        self._moved[partition.tp] = partition.log
         self.fetches.mark(partition, followers=False, consumers=True)
 
     def on_log_start(self, partition: Partition) -> None:
@@ -252,8 +300,12 @@ class ReplicaManager:
 
     def _on_cut(self, tp: TopicPartition, log: Log) -> None:
         """What the checkpoints say of a log that was cut may be above its end."""
-        self._moved[tp] = log.high_watermark
-        self._logs.write_recovery_points()
+        self._moved[tp] = log
+        self.logs.directory_of(log).write_recovery_points()
+
+    def on_disk_error(self, partition: Partition) -> None:
+        """The disk of a partition cannot be read or written any more."""
+        self.failures.note(self.logs.directory_of(partition.log))
 
     def on_low_watermark(self, partition: Partition) -> None:
         """The log start of a replica moved, or this broker does not lead any more."""
@@ -279,13 +331,13 @@ class ReplicaManager:
         self.outbox.set_timer(HIGH_WATERMARK_TIMER, self._after(now, "replica.high.watermark.checkpoint.interval.ms"))
 
     def write_high_watermarks(self) -> None:
-        for tp, offset in self._moved.items():
-            self._logs.high_watermarks.put(tp, offset)
+        for tp, log in self._moved.items():
+            self.logs.put_high_watermark(tp, log)
         self._moved.clear()
-        self._logs.high_watermarks.write()
+        self.failures.on_directories(lambda directory: directory.high_watermarks.write())
 
     def on_checkpoint_timer(self, now: Micros) -> None:
-        self._logs.write_bounds()
+        self.failures.on_directories(lambda directory: directory.write_bounds())
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
 
     def on_retention_timer(self, now: Micros) -> None:
@@ -295,13 +347,22 @@ class ReplicaManager:
                 partition.log.producers.expire(wall, partition.log.config.producer_id_expiration_ms)
             compacts = partition.log.config.compacts
             if not compacts and (len(partition.log.segments) > 1 or partition.log.segments[0].size):
-                delete_old_segments(partition.log, wall)
+                try:
+                    delete_old_segments(partition.log, wall)
+                except DiskError:
+                    self.on_disk_error(partition)
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.retention.check.interval.ms"))
 
     def on_cleaner_timer(self, now: Micros) -> None:
         """Compaction, and the retention of compacted logs."""
-        self.cleaner.run(self._given.wall_ms(now))
+        self._clean(lambda: self.cleaner.run(self._given.wall_ms(now)))
         self.outbox.set_timer(CLEANER_TIMER, self._after(now, "log.cleaner.backoff.ms"))
 
     def on_cleaned(self, now: Micros, directory: str, base_offset: int) -> None:
-        self.cleaner.on_flushed(directory, base_offset, self._given.wall_ms(now))
+        self._clean(lambda: self.cleaner.on_flushed(directory, base_offset, self._given.wall_ms(now)))
+
+    def _clean(self, act: Callable[[], None]) -> None:
+        try:
+            act()
+        except DiskError:
+            self.failures.probe()

@@ -57,6 +57,11 @@ def _check_shape(shape: ClusterShape) -> None:
         raise ConfigError(f"a quorum has 1, 3 or 5 controllers, not {shape.controllers}")
     if shape.combined and shape.controllers > shape.brokers:
         raise ConfigError(f"{shape.controllers} combined controllers need as many brokers, not {shape.brokers}")
+    dirs = broker_settings(shape.configs)["log.dirs"]
+    if not dirs or len(set(dirs)) < len(dirs):
+        raise ConfigError(
+            f"log.dirs must name one directory or several different ones, not {', '.join(dirs) or 'none'}"
+        )
     if shape.racks and len(shape.racks) != shape.brokers:
         raise ConfigError(f"{shape.brokers} brokers need as many racks, not {len(shape.racks)}")
 
@@ -93,9 +98,10 @@ class Cluster:
         if not self.shape.combined:
             for id_, address in processes.controllers.items():
                 self.controllers[id_] = world.add(address, processes.controller)
+        disks = len(settings["log.dirs"])
         for id_ in range(1, self.shape.brokers + 1):
             make = processes.combined if self.shape.combined and id_ in processes.controllers else processes.broker
-            self.brokers[id_] = world.add(Address(name, "broker", id_), make)
+            self.brokers[id_] = world.add(Address(name, "broker", id_), make, disks=disks)
         if self.shape.combined:
             self.controllers = {id_: self.brokers[id_] for id_ in processes.controllers}
         self.bootstrap = list(self.brokers)
@@ -350,6 +356,20 @@ class Cluster:
     def wipe(self, who: int | str) -> None:
         """A new empty disk for a node that is down."""
         self.select(who).wipe()
+
+    def fail_disk(self, who: int | str, disk: int = 0) -> None:
+        """One of ``log.dirs`` can neither be read nor written any more; without the first one a node halts."""
+        self._disk(who, disk).fail_disk(disk)
+
+    def repair_disk(self, who: int | str, disk: int = 0) -> None:
+        """It works again, with what was on it; a broker that runs uses it after its next start."""
+        self._disk(who, disk).repair_disk(disk)
+
+    def _disk(self, who: int | str, disk: int) -> Node:
+        node = self.select(who)
+        if not 0 <= disk < len(node.disks):
+            raise UnknownNode(f"{node.address} has no disk {disk}; it has {len(node.disks)}")
+        return node
 
     def slow_disk(self, who: int | str, *, append_ms: float = 0, flush_ms: float = 1) -> None:
         self.select(who).slow_disk(round(append_ms * 1_000), round(flush_ms * 1_000))

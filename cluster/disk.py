@@ -14,6 +14,7 @@ from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 from kafsim.cluster.chance import mix
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.types import Micros
 
 WRITE_BACK_MIN = 5_000_000
@@ -48,10 +49,16 @@ class SimFile:
         return len(self._data)
 
     @property
+    def disk(self) -> SimDisk:
+        return self._disk
+
+    @property
     def operations(self) -> int:
         return self._durable + len(self._journal)
 
     def append(self, data: bytes | bytearray | memoryview) -> None:
+        if self._disk.failed:
+            raise DiskError(self.name)
         self._journal.append(Write(self._disk.now(), len(self._data), b""))
         self._data += data
         if len(self._journal) > _TRIM:
@@ -60,10 +67,14 @@ class SimFile:
             self._disk.spend(self.lane, self._disk.append_us)
 
     def read(self, position: int = 0, size: int | None = None) -> bytes:
+        if self._disk.failed:
+            raise DiskError(self.name)
         end = len(self._data) if size is None else position + size
         return bytes(memoryview(self._data)[position:end])
 
     def truncate(self, size: int) -> None:
+        if self._disk.failed:
+            raise DiskError(self.name)
         if size < len(self._data):
             self._journal.append(Write(self._disk.now(), size, bytes(self._data[size:])))
             del self._data[size:]
@@ -123,14 +134,18 @@ class Entry(NamedTuple):
 
 
 class SimDisk:
-    """The files of one node; survives its processes."""
+    """The files of one directory of a node; survives its processes. ``first``: the first disk of the node."""
 
-    def __init__(self, now: Callable[[], Micros], key: int = 0) -> None:
+    def __init__(self, now: Callable[[], Micros], key: int = 0, first: SimDisk | None = None) -> None:
         self.now = now
+        self.failed = False
+        """Whoever reads or writes gets a DiskError; what is there stays."""
+        self._first = first or self
         self.append_us = 0
         self.flush_us = 1_000
         self.ready_at = Micros(0)
-        """When the work of the current input will be done; 0 when it touched no slow lane."""
+        """When the work of the current input will be done; 0 when it touched no slow lane. Of all disks, on the first.
+        """
         self._key = key
         self._files: dict[str, SimFile] = {}
         self._directories: dict[str, dict[str, None]] = {}
@@ -142,7 +157,7 @@ class SimDisk:
         """Work on one log: it begins when earlier work there is done."""
         done = Micros(max(self.now(), self._lanes.get(lane, 0)) + cost)
         self._lanes[lane] = done
-        self.ready_at = max(self.ready_at, done)
+        self._first.ready_at = max(self._first.ready_at, done)
         return done
 
     def create(self, name: str) -> SimFile:
@@ -151,10 +166,14 @@ class SimDisk:
         return file
 
     def get(self, name: str) -> SimFile | None:
+        if self.failed:
+            raise DiskError(name)
         return self._files.get(name)
 
     def names(self, prefix: str = "") -> Iterable[str]:
         """Sorted; of one directory without looking at the others when the prefix names it."""
+        if self.failed:
+            raise DiskError(prefix)
         directory, slash, _ = prefix.partition("/")
         among: Iterable[str] = self._directories.get(directory, ()) if slash else self._files
         return sorted(name for name in among if name.startswith(prefix))
@@ -169,6 +188,8 @@ class SimDisk:
             directory[name] = None
 
     def rename(self, old: str, new: str) -> None:
+        if self.failed:
+            raise DiskError(old)
         file = self._files[old]
         self._put({old: None, new: file})
         file.name, file.lane = new, new.partition("/")[0]
@@ -183,6 +204,8 @@ class SimDisk:
         return file
 
     def _put(self, changes: dict[str, SimFile | None], *, slow: bool = True) -> None:
+        if self.failed:
+            raise DiskError(next(iter(changes)))
         before = tuple((name, self._files.get(name)) for name in changes)
         self._journal.append(Entry(self.now(), before, slow))
         if len(self._journal) > self._trim_at:

@@ -291,6 +291,11 @@ class Ghosts:
             partition.leading.pop(node, None)
             partition.isr.pop(node, None)
 
+    def _offline(self, node: str, fact: bf.ReplicaOffline) -> None:
+        partition = self.of(fact.log)
+        partition.leading.pop(node, None)
+        partition.isr.pop(node, None)
+
     def _role(self, node: str, fact: qf.QuorumRoleChanged) -> None:
         quorum = self.quorum
         quorum.epoch_before = quorum.epochs.get(node, 0)
@@ -351,6 +356,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.IsrProposed: Ghosts._proposed,
     bf.IsrCommitted: Ghosts._isr,
     bf.ReplicaDeleted: Ghosts._deleted,
+    bf.ReplicaOffline: Ghosts._offline,
     cf.PartitionRegistered: Ghosts._registered,
     cf.LeaderElected: Ghosts._elected,
     cf.TopicRegistered: Ghosts._topic_registered,
@@ -363,6 +369,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     qf.ControllerRenounced: Ghosts._renounced,
     bf.BrokerStateChanged: Ghosts._broker_state,
     wf.NodeKilled: Ghosts._gone,
+    wf.NodeHalted: Ghosts._gone,
     wf.NodeStopped: Ghosts._gone,
     wf.PowerFailed: Ghosts._lost_power,
     wf.DiskWiped: Ghosts._wiped,

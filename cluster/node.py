@@ -16,6 +16,7 @@ from kafsim.cluster.inputs import START, TIMER
 from kafsim.cluster.port import Input, Port
 from kafsim.protocol.effects import Core
 from kafsim.protocol.facts import world as facts
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, EventNumber, TimerKey
 
@@ -29,11 +30,16 @@ MakeCore = Callable[[Surroundings], Core]
 class Node:
     """``port`` is the running incarnation, None when the node is down."""
 
-    def __init__(self, world: World, address: Address, make_core: MakeCore, skew_ms: int = 0) -> None:
+    def __init__(self, world: World, address: Address, make_core: MakeCore, skew_ms: int = 0, disks: int = 1) -> None:
         self.world = world
         self.address = address
         self.key = world.chance.key("node", str(address))
         self.disk = SimDisk(lambda: world.clock.now, self.key)
+        self.disks = [self.disk]
+        """One for each of ``log.dirs``."""
+        for number in range(1, disks):
+            key = world.chance.key("disk", str(address), number)
+            self.disks.append(SimDisk(lambda: world.clock.now, key, self.disk))
         self.port: Port | None = None
         self.powered = True
         self.paused = False
@@ -74,26 +80,36 @@ class Node:
         world = self.world
         world.ports += 1
         port = self.port = Port(self, self.incarnation, world.ports)
-        port.core = self._make_core(
-            Surroundings(
-                address=self.address,
-                incarnation=self.incarnation,
-                outbox=port.outbox,
-                files=self.disk,
-                entropy=world.chance.stream("entropy", str(self.address), self.incarnation),
-                safeguards=world.safeguards,
-                skew_ms=self.skew_ms,
-            )
+        world.happened(self.address, facts.NodeStarted(incarnation=self.incarnation))
+        given = Surroundings(
+            address=self.address,
+            incarnation=self.incarnation,
+            outbox=port.outbox,
+            files=self.disk,
+            more_files=tuple(self.disks[1:]),
+            entropy=world.chance.stream("entropy", str(self.address), self.incarnation),
+            safeguards=world.safeguards,
+            skew_ms=self.skew_ms,
         )
+        try:
+            port.core = self._make_core(given)
+        except DiskError:
+            self.halted(port)
+            return
         if world.nursery is not None:
             port.open_mailbox(world.nursery)
-        world.happened(self.address, facts.NodeStarted(incarnation=self.incarnation))
         world.clock.push(world.clock.now, self.key, lambda _: port.take(START))
 
     def kill(self) -> None:
         """SIGKILL: the files keep what was written, the peers see their connections break."""
         if self._end(resets=True):
             self.world.happened(self.address, facts.NodeKilled(incarnation=self.incarnation))
+
+    def halted(self, port: Port) -> bool:
+        """A process could not go on without its disk."""
+        if self.port is port and self._end(resets=True):
+            self.world.happened(self.address, facts.NodeHalted(incarnation=self.incarnation))
+        return self.world.nursery is not None
 
     def stopped(self) -> bool:
         """The process has ended itself."""
@@ -105,7 +121,7 @@ class Node:
         """The machine is off: the peers hear nothing, and of the page cache only a prefix has reached the disk."""
         self._end(resets=False)
         self.powered = False
-        lost = self.disk.lose_power()
+        lost = sum(disk.lose_power() for disk in self.disks)
         self.world.happened(self.address, facts.PowerFailed(incarnation=self.incarnation, lost_bytes=lost))
 
     def _end(self, *, resets: bool) -> bool:
@@ -146,9 +162,23 @@ class Node:
     def wipe(self) -> None:
         """A new empty disk in place of the old one; the node must be down."""
         assert self.port is None, f"{self.address} is running"
-        self.world.happened(self.address, facts.DiskWiped(files=self.disk.wipe()))
+        self.world.happened(self.address, facts.DiskWiped(files=sum(disk.wipe() for disk in self.disks)))
+
+    def fail_disk(self, number: int) -> None:
+        """From now on one disk can neither be read nor written; what is on it stays."""
+        disk = self.disks[number]
+        if not disk.failed:
+            disk.failed = True
+            self.world.happened(self.address, facts.DiskFailed(disk=number))
+
+    def repair_disk(self, number: int) -> None:
+        disk = self.disks[number]
+        if disk.failed:
+            disk.failed = False
+            self.world.happened(self.address, facts.DiskRepaired(disk=number))
 
     def slow_disk(self, append_us: int, flush_us: int) -> None:
         """From now on each append and flush costs so much on its log."""
-        self.disk.append_us, self.disk.flush_us = append_us, flush_us
+        for disk in self.disks:
+            disk.append_us, disk.flush_us = append_us, flush_us
         self.world.happened(self.address, facts.DiskSlowed(append_us=append_us, flush_us=flush_us))

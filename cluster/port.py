@@ -18,6 +18,7 @@ from kafsim.protocol import effects as ef
 from kafsim.protocol.effects import Core, Effect, Outbox
 from kafsim.protocol.facts.fact import CHATTER
 from kafsim.protocol.facts.world import MessageSent, TimerFired
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.types import Address, ConnectionId, Header, Micros, TimerKey
 
 if TYPE_CHECKING:
@@ -88,6 +89,9 @@ class Port:
             self._hand_over(kind, a, b)
         except RunError:
             raise
+        except DiskError:
+            self._halt()
+            return
         except Exception as error:
             raise CoreFailed(world.explain_failure(self.node.address, error)) from error
         if outbox.effects:
@@ -113,6 +117,12 @@ class Port:
             core.on_cancel(now, a)
         else:
             core.on_start(now)
+
+    def _halt(self) -> None:
+        """The process cannot go on without its disk: nothing of this input gets out any more."""
+        self.alive = False
+        self.outbox.effects.clear()
+        self._clock.push(self._clock.now, self.node.key, self.node.halted, self)
 
     def _describe(self, kind: int, a: Any, b: Any) -> str:
         """What an event is, for a reader of the trace."""
@@ -209,7 +219,9 @@ class Port:
         return self.take(TIMER, key)
 
     def _flush(self, file: SimFile, key: object) -> None:
-        done, settle = self.node.disk.flush(file)
+        if file.disk.failed:
+            return
+        done, settle = file.disk.flush(file)
         self._clock.push(done, self.node.key, self._flushed, (settle, key))
 
     def _flushed(self, flush: tuple[Callable[[], None], object]) -> bool:

@@ -18,7 +18,7 @@ from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Address, ConnectionId, Micros
 from kafsim.protocol.uuid import Uuid
-from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.log_manager import Disk, LogManager
 
 if TYPE_CHECKING:
     from kafsim.cluster.cluster import ClusterShape
@@ -75,11 +75,14 @@ class Processes:
         server = self._server(given, raft, owners)
         return CombinedProcess(self._broker(given, raft, logs, owners), server, owners)
 
-    def _logs(self, given: Surroundings) -> LogDirectory:
-        return LogDirectory(given.files, given.outbox, given.safeguards)
+    def _logs(self, given: Surroundings) -> LogManager:
+        disks = (given.files, *given.more_files)
+        named = zip(self._settings["log.dirs"], disks, strict=False)
+        return LogManager((Disk(*one) for one in named), given.outbox, given.safeguards)
 
-    def _raft(self, given: Surroundings, logs: LogDirectory, owners: Owners, *, can_vote: bool) -> RaftClient:
-        directory = logs.format(given.address.id, self._new_directory(given, can_vote), CLUSTER_ID)
+    def _raft(self, given: Surroundings, logs: LogManager, owners: Owners, *, can_vote: bool) -> RaftClient:
+        first = self._new_directory(given, can_vote)
+        directory = logs.format(given.address.id, given.entropy.uuid, first, CLUSTER_ID)
         me = ReplicaKey(given.address.id, directory)
         static = VoterSet.of() if self._is_dynamic else self._first
         bootstrap = list(self.controllers.values())
@@ -103,6 +106,6 @@ class Processes:
         controller = Controller(given, raft, self._settings, self._shape.features, CLUSTER_ID, self._static)
         return ControllerServer(raft, controller, owners)
 
-    def _broker(self, given: Surroundings, raft: RaftClient, logs: LogDirectory, owners: Owners) -> Broker:
+    def _broker(self, given: Surroundings, raft: RaftClient, logs: LogManager, owners: Owners) -> Broker:
         id_, racks = given.address.id, self._shape.racks
         return Broker(given, raft, logs, self._settings, owners, racks[id_ - 1] if racks else None, self._static)

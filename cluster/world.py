@@ -132,10 +132,10 @@ class World:
 
     # ---------------------------------------------------------------------- nodes
 
-    def add(self, address: Address, make_core: MakeCore, *, skew_ms: int = 0) -> Node:
+    def add(self, address: Address, make_core: MakeCore, *, skew_ms: int = 0, disks: int = 1) -> Node:
         """A node that is not running yet."""
         assert address not in self.nodes, f"{address} is there already"
-        node = self.nodes[address] = Node(self, address, make_core, skew_ms)
+        node = self.nodes[address] = Node(self, address, make_core, skew_ms, disks)
         return node
 
     def cut(self, source: Address, target: Address) -> None:

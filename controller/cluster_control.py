@@ -172,11 +172,28 @@ class ClusterControl:
         )
         records = self._change_state(broker, following, request) if following is not current else []
         self.heartbeats.touch(broker.id, fenced=following.is_fenced, offset=request.current_metadata_offset)
+        records += self._directories_offline(broker, request)
         return records, BrokerHeartbeatResponse(
             is_caught_up=request.current_metadata_offset >= broker.registered_at,
             is_fenced=following.is_fenced,
             should_shut_down=following is BrokerControlState.SHUTDOWN_NOW,
         )
+
+    def _directories_offline(self, broker: BrokerState, request: BrokerHeartbeatRequest) -> list[Any]:
+        """Directories that failed: their replicas leave ISR and leadership (Kafka: ``handleDirectoriesOffline``)."""
+        lost = [directory for directory in broker.directories if directory in request.offline_log_dirs]
+        if not lost:
+            return []
+        records: list[Any] = []
+        for directory in lost:
+            why = because(facts.DIRECTORY_FAILED, broker=broker.id, directory=uuid.to_text(directory))
+            keys = self.replication.in_directory(broker.id, directory)
+            records += self.replication.update_leaders_and_isrs(
+                why, keys=keys, remove=broker.id, leaving="on a disk that failed"
+            )
+        left = tuple(directory for directory in broker.directories if directory not in lost)
+        record = BrokerRegistrationChangeRecord(broker_id=broker.id, broker_epoch=broker.epoch, log_dirs=left)
+        return [*records, record]
 
     def _change_state(
         self, broker: BrokerState, following: BrokerControlState, request: BrokerHeartbeatRequest

@@ -157,6 +157,12 @@ class MetadataState:
         online = () if state is None else state.directories
         return directory in (UNASSIGNED, MIGRATING) or not online or directory in online
 
+    def is_online(self, partition: PartitionState, broker: int) -> bool:
+        """Has this broker the directory where the metadata has its replica?"""
+        if len(partition.directories) != len(partition.replicas) or broker not in partition.replicas:
+            return True
+        return self.has_online_directory(broker, partition.directories[partition.replicas.index(broker)])
+
     def is_active(self, broker: int) -> bool:
         state = self.brokers.get(broker)
         return state is not None and state.is_active

@@ -82,7 +82,7 @@ class ReplicationControl:
         return PartitionChangeBuilder(
             key=key,
             partition=partition,
-            is_acceptable=lambda broker: may_lead(broker) and self._is_online(partition, broker),
+            is_acceptable=lambda broker: may_lead(broker) and self.state.is_online(partition, broker),
             why_not=self._why_not,
             min_isr=self.min_isr(key[0]),
             elr_enabled=self.state.elr_enabled,
@@ -90,13 +90,6 @@ class ReplicationControl:
             election=self.election_of(key[0]),
             directory_of=self.directory_of,
         )
-
-    def _is_online(self, partition: PartitionState, broker: int) -> bool:
-        """Has this broker the directory where the metadata has its replica?"""
-        if len(partition.directories) != len(partition.replicas) or broker not in partition.replicas:
-            return True
-        directory = partition.directories[partition.replicas.index(broker)]
-        return self.state.has_online_directory(broker, directory)
 
     def directory_of(self, broker: int) -> Uuid:
         """Where a new replica goes: the only directory of its broker; otherwise the broker chooses."""
@@ -156,6 +149,16 @@ class ReplicationControl:
 
     def in_elr(self, broker: int) -> list[PartitionKey]:
         return [key for key, partition in self.state.partitions.items() if broker in partition.elr]
+
+    def in_directory(self, broker: int, directory: Uuid) -> list[PartitionKey]:
+        """Partitions whose replica on this broker is in that directory."""
+        return [
+            key
+            for key, partition in self.state.partitions.items()
+            if broker in partition.replicas
+            and len(partition.directories) == len(partition.replicas)
+            and partition.directories[partition.replicas.index(broker)] == directory
+        ]
 
     def leaderless(self) -> list[PartitionKey]:
         return [key for key, partition in self.state.partitions.items() if partition.leader == NO_LEADER]

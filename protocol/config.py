@@ -168,6 +168,8 @@ BROKER = Settings(
     Setting("group.consumer.migration.policy", STRING, "bidirectional", has_effect=False),
     Setting("group.initial.rebalance.delay.ms", INT, 3_000, has_effect=False),
     Setting("leader.imbalance.check.interval.seconds", LONG, 300, least=1),
+    Setting("log.dir.failure.timeout.ms", LONG, 30_000, least=1),
+    Setting("log.dirs", LIST, ("/tmp/kafka-logs",)),  # noqa: S108  # Kafka's default; nothing is written there
     Setting("log.cleaner.backoff.ms", LONG, 15_000, least=0),
     Setting("log.cleaner.dedupe.buffer.size", LONG, 134_217_728),
     Setting("log.cleaner.delete.retention.ms", LONG, 24 * HOUR_MS, least=0),

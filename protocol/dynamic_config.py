@@ -97,7 +97,8 @@ READ_ONLY = _names(
     group.streams.min.assignment.interval.ms group.streams.min.heartbeat.interval.ms
     group.streams.min.session.timeout.ms group.streams.num.standby.replicas group.streams.session.timeout.ms
     initial.broker.registration.timeout.ms inter.broker.listener.name kafka.metrics.polling.interval.secs
-    kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.enable log.dir log.dirs
+    kafka.metrics.reporters leader.imbalance.check.interval.seconds log.cleaner.enable log.dir
+    log.dir.failure.timeout.ms log.dirs
     log.flush.offset.checkpoint.interval.ms log.flush.scheduler.interval.ms
     log.flush.start.offset.checkpoint.interval.ms log.initial.task.delay.ms log.retention.check.interval.ms
     log.retention.hours log.retention.minutes log.roll.hours log.roll.jitter.hours

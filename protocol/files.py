@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from typing import Protocol
 
 
+class DiskError(OSError):
+    """A disk can neither be read nor written any more (Java: ``IOException``). A core that lets it pass is ended."""
+
+
 class File(Protocol):
     """The bytes of one file; offsets and sizes in bytes."""
 

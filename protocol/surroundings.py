@@ -21,8 +21,11 @@ class Surroundings:
     """1 for the first process of this node, one more with each restart."""
     outbox: Outbox
     files: Directory
+    """The first of ``log.dirs``, with the metadata log."""
     entropy: Entropy
     safeguards: Safeguards
+    more_files: tuple[Directory, ...] = ()
+    """The other ones of ``log.dirs``."""
     skew_ms: int = 0
     """How far this node's wall clock is ahead of the true one."""
 

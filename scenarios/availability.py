@@ -40,7 +40,7 @@ class Availability:
                     self._serving[node] = None
                 else:
                     self._serving.pop(node, None)
-            case wf.NodeKilled() | wf.NodeStopped() | wf.PowerFailed():
+            case wf.NodeKilled() | wf.NodeHalted() | wf.NodeStopped() | wf.PowerFailed():
                 self._leading.pop(node, None)
                 self._serving.pop(node, None)
             case wf.NodePaused():

@@ -18,6 +18,7 @@ NAMES = (
     "slow-follower",
     "slow-leader",
     "wiped-disk",
+    "disk-failed",
     "reassignment",
     "last-replica-elr",
     "last-replica-no-elr",

@@ -22,6 +22,9 @@ from kafsim.protocol.facts.fact import DECISION, STATE, describe, level_of, reas
 _LINES: dict[type, Callable[[Any], str]] = {
     wf.NodeStarted: lambda f: "starts again" if f.incarnation > 1 else "",
     wf.NodeKilled: lambda _: "is killed",
+    wf.NodeHalted: lambda _: "halts: it cannot go on without its disk",
+    wf.DiskFailed: lambda f: f"loses disk {f.disk}",
+    wf.DiskRepaired: lambda f: f"has disk {f.disk} again, after its next start",
     wf.NodeStopped: lambda _: "has ended",
     wf.PowerFailed: lambda f: f"loses power, and {f.lost_bytes} bytes that were not flushed",
     wf.NodePaused: lambda _: "is paused",
@@ -45,6 +48,8 @@ _LINES: dict[type, Callable[[Any], str]] = {
         if f.leader >= 0
         else f"has no leader to follow in {f.log}, leader epoch {f.leader_epoch}"
     ),
+    bf.LogDirectoryFailed: lambda f: f"uses {f.path} no longer: it cannot be read or written ({f.replicas} replicas)",
+    bf.ReplicaOffline: lambda f: f"has {f.log} offline",
     bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
     bf.ProduceRefused: lambda f: (
         f"refuses a produce request to {f.log} with {f.error}"
@@ -106,7 +111,7 @@ class Narrator:
     def on_fact(self, stated: Stated) -> None:
         self._ghosts.take(stated)
         fact = stated.fact
-        if isinstance(fact, (wf.NodeKilled, wf.NodeStopped, wf.PowerFailed)):
+        if isinstance(fact, (wf.NodeKilled, wf.NodeHalted, wf.NodeStopped, wf.PowerFailed)):
             self._down[str(stated.node)] = None
         elif isinstance(fact, wf.NodeStarted):
             self._down.pop(str(stated.node), None)

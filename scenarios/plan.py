@@ -29,13 +29,17 @@ OPERATIONS = {
     "isolate": 1,
     "rejoin": 1,
     "slow_disk": 2,
+    "fail_disk": 2,
+    "repair_disk": 2,
     "slow_link": 3,
     "cut": 2,
     "heal": 2,
     "add_controller": 0,
 }
 """How many arguments each takes; ``slow_disk`` takes a node and milliseconds for each append, ``slow_link`` two nodes
-and milliseconds for what goes from the first to the second, 0 to end it."""
+and milliseconds for what goes from the first to the second, 0 to end it; ``fail_disk`` a node and which of its
+``log.dirs``, from 0."""
+OF_DISKS = ("fail_disk", "repair_disk")
 PAIRS = ("cut", "heal", "slow_link")
 REQUESTS = {"reassign": 2, "elect": 1, "set_config": 3, "add_voter": 1, "remove_voter": 1}
 """What an admin client asks for: to ``reassign`` a partition to replicas (``3,1,2``, or ``cancel``), to ``elect`` its
@@ -130,7 +134,9 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
     nodes = [check_node(str(node)) for node in _nodes(str(do), arguments)]
     for number in arguments[len(nodes) :]:
         if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < 1e9:
-            raise PlanError(f"{do} takes milliseconds, not {number!r}")
+            raise PlanError(
+                f"{do} takes {'the number of a disk' if do in OF_DISKS else 'milliseconds'}, not {number!r}"
+            )
     if len(set(nodes)) < len(nodes):
         raise PlanError(f"{do} takes two nodes, not {nodes[0]} twice")
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))

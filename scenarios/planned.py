@@ -104,6 +104,8 @@ def _perform(cluster: Cluster, do: str, who: str | float = "", *more: str | floa
     match do, *more:
         case "slow_disk", ms:
             cluster.slow_disk(name, append_ms=float(ms))
+        case (("fail_disk" | "repair_disk"), disk):
+            getattr(cluster, do)(name, int(disk))
         case "slow_link", other, ms:
             cluster.slow_link(name, str(other), extra_ms=float(ms))
         case _, other:

@@ -16,13 +16,13 @@ import attrs
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import log as facts
 from kafsim.protocol.facts.fact import because
-from kafsim.protocol.files import Directory
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.types import TopicPartition
-from kafsim.storage import checkpoint, cleaner
+from kafsim.storage import cleaner
 from kafsim.storage.cleaner import ENTRY_BYTES, Pass, Range
 from kafsim.storage.log import Log
-from kafsim.storage.log_directory import LogDirectory, OffsetCheckpoint
+from kafsim.storage.log_directory import OffsetCheckpoint
+from kafsim.storage.log_manager import LogManager
 from kafsim.storage.retention import delete_old_segments
 from kafsim.storage.segment import CLEANED, Segment
 
@@ -45,13 +45,11 @@ class Cleaning:
 class LogCleaner:
     """``settings``: of the broker."""
 
-    def __init__(self, files: Directory, outbox: Outbox, logs: LogDirectory, settings: dict[str, Any]) -> None:
-        self._files = files
+    def __init__(self, outbox: Outbox, logs: LogManager, settings: dict[str, Any]) -> None:
         self._outbox = outbox
         self._logs = logs
         slots = settings["log.cleaner.dedupe.buffer.size"] // ENTRY_BYTES
         self._limit = int(slots * settings["log.cleaner.io.buffer.load.factor"])
-        self.first_dirty = OffsetCheckpoint(files, checkpoint.CLEANER)
         self.compacted: dict[TopicPartition, Log] = {}
         """Logs whose topic is compacted; the others cost nothing here."""
         self._current: Cleaning | None = None
@@ -69,13 +67,17 @@ class LogCleaner:
         log = self.compacted.pop(tp, None)
         if log is not None:
             log.cleaning = None
-        self.first_dirty.forget(tp)
+            self._checkpoint(log).forget(tp)
+
+    def _checkpoint(self, log: Log) -> OffsetCheckpoint:
+        return self._logs.directory_of(log).first_dirty
 
     def _lower(self, tp: TopicPartition, active_base: int) -> None:
         """A log was cut below its active segment: what follows is dirty again."""
-        if self.first_dirty.offsets.get(tp, 0) > active_base:
-            self.first_dirty.put(tp, active_base)
-            self.first_dirty.write()
+        checkpoint = self._checkpoint(self.compacted[tp])
+        if checkpoint.offsets.get(tp, 0) > active_base:
+            checkpoint.put(tp, active_base)
+            checkpoint.write()
 
     def run(self, now_ms: int) -> None:
         """The pause is over: begin a pass, or go on waiting; then retention of the compacted logs."""
@@ -106,11 +108,12 @@ class LogCleaner:
         return best
 
     def _first_dirty(self, tp: TopicPartition, log: Log) -> int:
-        known = self.first_dirty.offsets.get(tp)
+        checkpoint = self._checkpoint(log)
+        known = checkpoint.offsets.get(tp)
         if known is None or known < log.log_start_offset or known > log.log_end_offset:
             if known is not None:
-                self.first_dirty.put(tp, log.log_start_offset)
-                self.first_dirty.write()
+                checkpoint.put(tp, log.log_start_offset)
+                checkpoint.write()
             return log.log_start_offset
         return known
 
@@ -151,10 +154,10 @@ class LogCleaner:
         log, group = current.log, current.groups[0]
         for suffix in (".log", ".index", ".timeindex"):
             name = f"{log.directory}/{group[0].base_offset:020}{suffix}{CLEANED}"
-            if self._files.get(name) is not None:
-                self._files.delete(name)
+            if log.files.get(name) is not None:
+                log.files.delete(name)
         result = Segment(
-            self._files,
+            log.files,
             log.directory,
             group[0].base_offset,
             log.config.index_interval_bytes,
@@ -190,8 +193,9 @@ class LogCleaner:
     def _end(self, current: Cleaning) -> None:
         log, end = current.log, current.given.map.end
         log.cleaning = self._current = None
-        self.first_dirty.put(current.tp, end)
-        self.first_dirty.write()
+        checkpoint = self._checkpoint(log)
+        checkpoint.put(current.tp, end)
+        checkpoint.write()
         why = because(
             facts.DIRTY,
             ratio=f"{current.ratio:.3f}",

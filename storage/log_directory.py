@@ -10,7 +10,7 @@ import json
 
 from kafsim.protocol import uuid
 from kafsim.protocol.effects import Outbox
-from kafsim.protocol.files import Directory
+from kafsim.protocol.files import Directory, File
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.types import TopicPartition
 from kafsim.protocol.uuid import Uuid
@@ -50,9 +50,12 @@ class OffsetCheckpoint:
 
 
 class LogDirectory:
-    """All logs of one broker."""
+    """The logs in one of ``log.dirs``. ``path`` is its name there, ``id`` that of ``meta.properties``."""
 
-    def __init__(self, files: Directory, outbox: Outbox, safeguards: Safeguards) -> None:
+    def __init__(self, files: Directory, outbox: Outbox, safeguards: Safeguards, path: str = "") -> None:
+        self.path = path
+        self.id: Uuid = uuid.ZERO_UUID
+        self.files = files
         self._files = files
         self._outbox = outbox
         self._safeguards = safeguards
@@ -64,6 +67,7 @@ class LogDirectory:
         self.recovery_points = OffsetCheckpoint(files, checkpoint.RECOVERY_POINT)
         self.high_watermarks = OffsetCheckpoint(files, checkpoint.HIGH_WATERMARK)
         self.log_starts = OffsetCheckpoint(files, checkpoint.LOG_START)
+        self.first_dirty = OffsetCheckpoint(files, checkpoint.CLEANER)
 
     def _read_clean_shutdown(self) -> int:
         file = self._files.get(CLEAN_SHUTDOWN)
@@ -77,10 +81,20 @@ class LogDirectory:
         file = self._files.get(META_PROPERTIES)
         if file is not None:
             lines = (line.partition("=") for line in file.read().decode().splitlines())
-            return uuid.from_text({key: value for key, _, value in lines}["directory.id"])
+            self.id = uuid.from_text({key: value for key, _, value in lines}["directory.id"])
+            return self.id
+        self.id = directory_id
         text = f"node.id={node_id}\ndirectory.id={uuid.to_text(directory_id)}\nversion=1\ncluster.id={cluster_id}\n"
         self._files.replace(META_PROPERTIES, text.encode())
         return directory_id
+
+    def holds(self, tp: TopicPartition) -> bool:
+        """Is there a log of this partition, opened or not?"""
+        return tp in self.logs or self._files.get(f"{tp}/{PARTITION_METADATA}") is not None
+
+    def probe(self) -> None:
+        """DiskError when this directory has failed."""
+        self._files.get(META_PROPERTIES)
 
     def begin(self) -> None:
         """The logs are about to be loaded: from now on a crash is unclean."""
@@ -163,13 +177,12 @@ class LogDirectory:
             self.recovery_points.put(TopicPartition.parse(directory), log.recovery_point)
         self.recovery_points.write()
 
-    def close(self, broker_epoch: int) -> None:
-        """A clean stop: flush, snapshots, checkpoints, and the file that says so."""
+    def close(self, broker_epoch: int) -> File:
+        """A clean stop: flush, snapshots, checkpoints, and the file that says so, which is to be flushed."""
         for tp, log in self.logs.items():
             log.close()
             self.high_watermarks.put(tp, log.high_watermark)
         self.write_bounds()
         self.high_watermarks.write()
         text = json.dumps({"version": 0, "brokerEpoch": broker_epoch}, separators=(",", ":"))
-        file = self._files.replace(CLEAN_SHUTDOWN, text.encode())
-        self._outbox.flush(file, ("closed",))
+        return self._files.replace(CLEAN_SHUTDOWN, text.encode())

@@ -15,6 +15,7 @@ from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.delete_records import (
     DeleteRecordsPartitionResult,
     DeleteRecordsRequest,
@@ -74,7 +75,12 @@ class DeleteRecordsApi:
             pending.answers[tp] = _result(tp, error=error)
             return
         needed = partition.log.high_watermark if offset == HIGH_WATERMARK else offset
-        partition.log.advance_log_start(needed)
+        try:
+            partition.log.advance_log_start(needed)
+        except DiskError:
+            partition.on_disk_error()
+            pending.answers[tp] = _result(tp, error=errors.KAFKA_STORAGE_ERROR)
+            return
         low = self._low_watermark(partition)
         if low >= needed:
             pending.answers[tp] = _result(tp, low)

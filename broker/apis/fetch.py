@@ -22,6 +22,7 @@ from kafsim.broker.replica_selector import ReplicaSelector
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.fetch import (
     EpochEndOffset,
     FetchableTopicResponse,
@@ -40,6 +41,7 @@ NO_SUCH_EPOCH = EpochEndOffset(epoch=-1, end_offset=-2)
 """The epoch fetched last is not known here."""
 NO_LEADER = LeaderIdAndEpoch()
 UNKNOWN = (errors.UNKNOWN_TOPIC_ID, errors.UNKNOWN_TOPIC_OR_PARTITION)
+STORAGE_ERROR_SINCE = 6
 FOLLOWERS_SERVE_SINCE = 11
 """The version from which consumers may fetch from followers (KIP-392)."""
 
@@ -178,7 +180,11 @@ class FetchApi:
             return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, diverging)
         bound = log.log_end_offset if session.is_follower else log.high_watermark
         limit = min(asked.partition_max_bytes, max(left, 0))
-        read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
+        try:
+            read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
+        except DiskError:
+            partition.on_disk_error()
+            return ReadResult(cached, errors.KAFKA_STORAGE_ERROR)
         if read.error:
             return ReadResult(cached, read.error)
         return ReadResult(
@@ -246,6 +252,8 @@ class FetchApi:
                 self._forget(evicted)
         topics: dict[Uuid, list[PartitionData]] = {}
         for result in results:
+            if result.error == errors.KAFKA_STORAGE_ERROR and header.version < STORAGE_ERROR_SINCE:
+                result = result._replace(error=errors.NOT_LEADER_OR_FOLLOWER)  # noqa: PLW2901
             if self._belongs(session, result):
                 topics.setdefault(result.cached.key[0], []).append(self._data(result))
             if result.is_settled:

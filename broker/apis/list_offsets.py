@@ -14,6 +14,7 @@ from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -71,7 +72,11 @@ class ListOffsetsApi:
             error = errors.NOT_LEADER_OR_FOLLOWER
         if error:
             return _answer(tp, error=error)
-        return self._found(tp, partition, asked.timestamp, is_consumer=replica < 0)
+        try:
+            return self._found(tp, partition, asked.timestamp, is_consumer=replica < 0)
+        except DiskError:
+            partition.on_disk_error()
+            return _answer(tp, error=errors.KAFKA_STORAGE_ERROR)
 
     def _found(
         self, tp: TopicPartition, partition: Partition, timestamp: int, *, is_consumer: bool

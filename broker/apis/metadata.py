@@ -88,10 +88,15 @@ class MetadataApi:
             name=name, topic_id=topic_id, is_internal=name.startswith("__"), partitions=partitions
         )
 
+    def _is_offline(self, state: PartitionState, replica: int) -> bool:
+        """Its broker is away, or has not the directory any more that the replica was in."""
+        broker = self._metadata.brokers.get(replica)
+        return broker is None or broker.fenced or not self._metadata.is_online(state, replica)
+
     def _partition(self, index: int, state: PartitionState) -> MetadataResponsePartition:
         brokers = self._metadata.brokers
         known = state.leader != NO_LEADER and state.leader in brokers
-        offline = tuple(r for r in state.replicas if r not in brokers or brokers[r].fenced)
+        offline = tuple(r for r in state.replicas if self._is_offline(state, r))
         return MetadataResponsePartition(
             error_code=errors.NONE if known else errors.LEADER_NOT_AVAILABLE,
             partition_index=index,

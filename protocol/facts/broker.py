@@ -6,6 +6,7 @@ from kafsim.protocol.facts.fact import DECISION, STATE, Because, fact, rule
 
 ELECTED = rule("role.elected", "the metadata names this broker the leader in epoch {leader_epoch}")
 FOLLOWS = rule("role.follows", "the metadata names broker {leader} the leader in epoch {leader_epoch}")
+DISK_FAILED = rule("role.disk-failed", "its log directory has failed")
 LEADERLESS = rule("role.leaderless", "the metadata names no leader in epoch {leader_epoch}")
 LAGGING = rule(
     "isr.lagging",
@@ -58,6 +59,22 @@ class BecameFollower:
 @fact(STATE)
 class ReplicaDeleted:
     log: str
+
+
+@fact(DECISION)
+class LogDirectoryFailed:
+    """A directory is not used any more before the next start; so many replicas were in it."""
+
+    path: str
+    replicas: int
+
+
+@fact(DECISION)
+class ReplicaOffline:
+    """The log of this replica cannot be used before the next start."""
+
+    log: str
+    because: Because
 
 
 @fact(STATE)

@@ -38,6 +38,7 @@ CAUGHT_UP = rule(
 SHUTTING_DOWN = rule("broker.shutting-down", "broker {broker} asked for a controlled shutdown")
 SHUT_DOWN = rule("broker.shut-down", "broker {broker} leads nothing any more and every broker knows it")
 REGISTERED = rule("broker.registered", "{how}")
+DIRECTORY_FAILED = rule("isr.directory-failed", "directory {directory} of broker {broker} has failed")
 FENCED_BROKER = rule("isr.fenced", "broker {broker} is fenced")
 UNCLEAN_SHUTDOWN = rule(
     "isr.unclean-shutdown",

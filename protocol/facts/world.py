@@ -24,6 +24,13 @@ class NodeKilled:
 
 
 @fact(STATE)
+class NodeHalted:
+    """The process ended itself at once, since a disk that it cannot do without has failed."""
+
+    incarnation: int
+
+
+@fact(STATE)
 class NodeStopped:
     """The node ended itself."""
 
@@ -82,6 +89,20 @@ class FaultSkipped:
 class DiskSlowed:
     append_us: int
     flush_us: int
+
+
+@fact(STATE)
+class DiskFailed:
+    """``disk``: its place in log.dirs, from 0."""
+
+    disk: int
+
+
+@fact(STATE)
+class DiskRepaired:
+    """It can be read and written again, with all that was on it; a broker sees that when it starts."""
+
+    disk: int
 
 
 @fact(STATE)

@@ -77,3 +77,25 @@ def test_a_broker_that_does_not_exist_is_waited_for_in_vain() -> None:
             await cluster.admin.describe_configs("broker", "9")
 
     _run(story)
+
+
+def test_a_change_of_min_insync_replicas_forgets_the_last_that_may_lead() -> None:
+    """ClearElrRecord: with no ISR and no ELR nobody may lead but by an unclean election, as in Kafka."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)})
+        for broker in (1, 2):
+            cluster.kill(broker)
+        await cluster.until(lambda: cluster.leader("t-0") is None, within=30)
+        cluster.restart(3)
+        await cluster.until(lambda: cluster.is_serving(3), within=60)
+        await cluster.admin.alter_configs("topic", "t", set={"min.insync.replicas": 2})
+        for broker in (1, 2):
+            cluster.restart(broker)
+        await cluster.until(cluster.is_ready, within=60)
+        await cluster.advance(30)
+        assert cluster.leader("t-0") is None
+        await cluster.admin.elect_leader("t-0", unclean=True)
+        assert cluster.leader("t-0") is not None
+
+    simulate(story, brokers=3, configs={"broker.session.timeout.ms": 3_000, "broker.heartbeat.interval.ms": 500})

@@ -19,7 +19,7 @@ from kafsim.storage.cleaner import batches_of
 from kafsim.storage.log import Log
 from kafsim.storage.log_cleaner import LogCleaner
 from kafsim.storage.log_config import LogConfig
-from kafsim.storage.log_directory import LogDirectory
+from kafsim.storage.log_manager import Disk, LogManager
 from kafsim.storage.segment import CLEANED, SWAP
 from tests.storage.kit import NOW
 
@@ -40,9 +40,9 @@ class Compacting:
     def open(self) -> None:
         self.outbox = Outbox()
         self.outbox.heard = 3
-        logs = LogDirectory(self.disk, self.outbox, ALL_ON)
-        self.log: Log = logs.open(TP, ZERO_UUID, self.config, NOW)
-        self.cleaner = LogCleaner(self.disk, self.outbox, logs, self.settings)
+        logs = LogManager([Disk("d", self.disk)], self.outbox, ALL_ON)
+        self.log: Log = logs.open(TP, ZERO_UUID, self.config, NOW, ZERO_UUID)
+        self.cleaner = LogCleaner(self.outbox, logs, self.settings)
         self.cleaner.note(TP, self.log)
 
     def append(self, *records: tuple[str, str | None], at: int = NOW, **fields: int) -> None:
