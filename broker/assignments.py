@@ -65,7 +65,7 @@ class Assignments:
                 self._ready[key] = Wanted(directory)
         self._arm(now)
 
-    def ask(self, now: Micros, key: PartitionKey, directory: Uuid, on_taken: Callable[[Micros], None]) -> None:
+    def ask(self, now: Micros, key: PartitionKey, directory: Uuid, on_taken: Callable[[Micros], None] | None) -> None:
         """Ask for another directory than the log is in now; ``on_taken`` once the controller has taken it."""
         self._ready[key] = Wanted(directory, on_taken)
         self._arm(now)
@@ -93,7 +93,9 @@ class Assignments:
             self._channel.send(now, self._request(), self._on_answer)
 
     def _is_needed(self, key: PartitionKey, wanted: Wanted) -> bool:
-        return self._named(key) not in (None, wanted.directory)
+        """A log that has moved on since makes what its directory was of no interest."""
+        moved_on = wanted.on_taken is None and self._directory_of(key) != wanted.directory
+        return not moved_on and self._named(key) not in (None, wanted.directory)
 
     def _request(self) -> AssignReplicasToDirsRequest:
         directories: dict[Uuid, dict[Uuid, list[PartitionData]]] = {}

@@ -19,6 +19,7 @@ from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
 from kafsim.broker.apis.init_producer_id import InitProducerIdApi
 from kafsim.broker.apis.list_offsets import ListOffsetsApi
+from kafsim.broker.apis.log_dirs import AlterReplicaLogDirsApi, DescribeLogDirsApi
 from kafsim.broker.apis.metadata import MetadataApi
 from kafsim.broker.apis.offset_for_leader_epoch import OffsetForLeaderEpochApi
 from kafsim.broker.apis.produce import ProduceApi
@@ -28,6 +29,7 @@ from kafsim.broker.config_admin import AlterConfigsApi
 from kafsim.broker.fetch_session import FetchSessionCache
 from kafsim.broker.lifecycle import FAILURE_TIMER, PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
+from kafsim.broker.log_dir_mover import TIMER as MOVER_TIMER
 from kafsim.broker.metadata_loader import MetadataLoader
 from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
@@ -45,6 +47,7 @@ from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
 from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
+from kafsim.protocol.messages.alter_replica_log_dirs import AlterReplicaLogDirsRequest
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
 from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
@@ -52,6 +55,7 @@ from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_cluster import DescribeClusterRequest
 from kafsim.protocol.messages.describe_configs import DescribeConfigsRequest
+from kafsim.protocol.messages.describe_log_dirs import DescribeLogDirsRequest
 from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
 from kafsim.protocol.messages.describe_quorum import DescribeQuorumRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
@@ -137,6 +141,7 @@ class Broker:
             given.address.id,
             self.replicas.directory_id_of,
         )
+        self.replicas.mover.assignments = self._assignments
         self._is_serving = False
         self._published = False
         self._creating: dict[str, None] = {}
@@ -168,6 +173,8 @@ class Broker:
             DescribeConfigsRequest: DescribeConfigsApi(
                 self.outbox, self.metadata.state, self.given.address.id, self.settings, self._static
             ).handle,
+            AlterReplicaLogDirsRequest: AlterReplicaLogDirsApi(self.outbox, self.replicas.mover).handle,
+            DescribeLogDirsRequest: DescribeLogDirsApi(self.outbox, self.replicas).handle,
             DescribeProducersRequest: DescribeProducersApi(self.outbox, self.replicas).handle,
             CreateTopicsRequest: self._forward,
             DeleteTopicsRequest: self._forward,
@@ -209,6 +216,7 @@ class Broker:
             RETENTION_TIMER: self.replicas.on_retention_timer,
             CHECKPOINT_TIMER: self.replicas.on_checkpoint_timer,
             CLEANER_TIMER: self.replicas.on_cleaner_timer,
+            MOVER_TIMER: self.replicas.mover.on_timer,
             ("channel", "heartbeat"): self._heartbeats.on_timer,
             ("channel", "alter-partition"): self._isr_channel.on_timer,
             ("channel", "forwarding"): self._forwarding.on_timer,

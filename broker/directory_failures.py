@@ -67,6 +67,7 @@ class DirectoryFailures:
             raise DiskError(directory.path)  # the metadata log was there: nothing goes on without it
         for partition in gone:
             self.take_offline(now, partition)
+        replicas.mover.on_directory_failed(now, directory)
         replicas.logs.fail(directory)
         self.on_failed(now, directory.id)
 

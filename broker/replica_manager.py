@@ -8,6 +8,7 @@ from typing import Any
 
 from kafsim.broker.alter_partition import AlterPartitionSender
 from kafsim.broker.directory_failures import DirectoryFailures
+from kafsim.broker.log_dir_mover import LogDirMover
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_fetcher import ReplicaFetcher
 from kafsim.broker.replica_progress import ReplicaProgress
@@ -79,6 +80,7 @@ class ReplicaManager:
         self._metadata = metadata
         self.logs = logs
         self.failures = DirectoryFailures(self)
+        self.mover = LogDirMover(self, settings["replica.fetch.max.bytes"])
         self.cleaner = LogCleaner(given.outbox, logs, settings)
         self._isr_changes = isr_changes
         self._owners = owners
@@ -182,7 +184,9 @@ class ReplicaManager:
 
     def let_go(self, now: Micros, partition: Partition) -> None:
         """A partition is not kept here any more."""
-        self.by_key.pop((partition.topic_id, partition.tp.partition), None)
+        key = (partition.topic_id, partition.tp.partition)
+        self.by_key.pop(key, None)
+        self.mover.on_gone(key)
         self._stop_fetching(now, partition)
         self.cleaner.forget(partition.tp)
         self._moved.pop(partition.tp, None)
@@ -221,12 +225,34 @@ class ReplicaManager:
             if not self.failures.may_open(key, before, named, self._directory_in(before)):
                 return None
             tp = TopicPartition(self._metadata.topic_names[key[0]], key[1])
+            if self.logs.has_several:
+                self.mover.recover(tp, named)
             log = self.logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now), named)
-            self.cleaner.note(tp, log)
-            log.on_start_moved = partial(self._on_start_moved, key)
-            log.on_cut = partial(self._on_cut, tp, log)
             partition = self.by_key[key] = Partition(tp, key[0], log, self)
+            self._adopt(partition)
+            if self.logs.has_several:
+                self.mover.resume(now, partition)
         return partition
+
+    def _adopt(self, partition: Partition) -> None:
+        """What a log tells of itself."""
+        key, log = (partition.topic_id, partition.tp.partition), partition.log
+        self.cleaner.note(partition.tp, log)
+        log.on_start_moved = partial(self._on_start_moved, key)
+        log.on_cut = partial(self._on_cut, key, partition.tp, log)
+
+    def replace_log(self, partition: Partition, log: Log) -> None:
+        """The replica is in another directory now."""
+        partition.log = log
+        self._adopt(partition)
+        if partition.tp in self._moved:
+            self._moved[partition.tp] = log
+
+    def wall_ms(self, now: Micros) -> int:
+        return self._given.wall_ms(now)
+
+    def new_id(self) -> Uuid:
+        return self._given.entropy.uuid()
 
     def _directory_in(self, state: PartitionState | None) -> Uuid:
         """Where the metadata has the replica of this broker."""
@@ -298,10 +324,11 @@ class ReplicaManager:
             for fetcher in self.fetchers.values():
                 fetcher.note_moved(partition)
 
-    def _on_cut(self, tp: TopicPartition, log: Log) -> None:
+    def _on_cut(self, key: PartitionKey, tp: TopicPartition, log: Log) -> None:
         """What the checkpoints say of a log that was cut may be above its end."""
         self._moved[tp] = log
         self.logs.directory_of(log).write_recovery_points()
+        self.mover.on_cut(key)
 
     def on_disk_error(self, partition: Partition) -> None:
         """The disk of a partition cannot be read or written any more."""

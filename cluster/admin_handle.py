@@ -16,6 +16,11 @@ from kafsim.protocol.messages.alter_partition_reassignments import (
     ReassignablePartition,
     ReassignableTopic,
 )
+from kafsim.protocol.messages.alter_replica_log_dirs import (
+    AlterReplicaLogDir,
+    AlterReplicaLogDirsRequest,
+    AlterReplicaLogDirTopic,
+)
 from kafsim.protocol.messages.create_partitions import (
     CreatePartitionsAssignment,
     CreatePartitionsRequest,
@@ -41,6 +46,7 @@ from kafsim.protocol.messages.describe_configs import (
     DescribeConfigsResourceResult,
     DescribeConfigsResult,
 )
+from kafsim.protocol.messages.describe_log_dirs import DescribeLogDirsRequest, DescribeLogDirsResult
 from kafsim.protocol.messages.describe_producers import (
     DescribeProducersRequest,
     ProducerState,
@@ -73,6 +79,7 @@ CREATE_TOPICS, DELETE_TOPICS, DELETE_RECORDS, CREATE_PARTITIONS, ELECT_LEADERS =
 DESCRIBE_CONFIGS, INCREMENTAL_ALTER_CONFIGS, DESCRIBE_PRODUCERS, DESCRIBE_QUORUM = 32, 44, 61, 55
 ALTER_PARTITION_REASSIGNMENTS, LIST_PARTITION_REASSIGNMENTS = 45, 46
 ADD_RAFT_VOTER, REMOVE_RAFT_VOTER = 80, 81
+ALTER_REPLICA_LOG_DIRS, DESCRIBE_LOG_DIRS = 34, 35
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
@@ -266,6 +273,22 @@ class AdminHandle(Handle):
         answer: PartitionDataResult = response.topics[0].partitions[0]
         raise_for(answer.error_code, answer.error_message)
         return answer
+
+    async def move_replica(self, partition: TopicPartition | tuple[str, int] | str, broker: int, path: str) -> None:
+        """Into another of the broker's ``log.dirs``; answered when the copy begins."""
+        tp = partition_of(partition)
+        topic = AlterReplicaLogDirTopic(name=tp.topic, partitions=(tp.partition,))
+        request = AlterReplicaLogDirsRequest(dirs=(AlterReplicaLogDir(path=path, topics=(topic,)),))
+        ask = calls.Ask(ALTER_REPLICA_LOG_DIRS, request, to_broker=broker)
+        response = await self._ask(ask, f"move {tp} to {path}").wait()
+        raise_for(response.results[0].partitions[0].error_code, None)
+
+    async def describe_log_dirs(self, broker: int) -> dict[str, DescribeLogDirsResult]:
+        """What is in each of the broker's ``log.dirs``; one that failed has an error code."""
+        ask = calls.Ask(DESCRIBE_LOG_DIRS, DescribeLogDirsRequest(topics=None), to_broker=broker)
+        response = await self._ask(ask, f"describe the log directories of broker {broker}").wait()
+        raise_for(response.error_code, None)
+        return {result.log_dir: result for result in response.results}
 
     async def add_voter(self, voter: int, directory: Uuid, address: Address) -> None:
         """Another voter of the metadata quorum, which has caught up as an observer; ``directory``: of its log."""

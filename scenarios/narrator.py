@@ -49,6 +49,8 @@ _LINES: dict[type, Callable[[Any], str]] = {
         else f"has no leader to follow in {f.log}, leader epoch {f.leader_epoch}"
     ),
     bf.LogDirectoryFailed: lambda f: f"uses {f.path} no longer: it cannot be read or written ({f.replicas} replicas)",
+    bf.ReplicaMoveStarted: lambda f: f"copies {f.log} from {f.source} to {f.target}",
+    bf.ReplicaMoved: lambda f: f"has {f.log} in {f.target} now, no longer in {f.source}",
     bf.ReplicaOffline: lambda f: f"has {f.log} offline",
     bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
     bf.ProduceRefused: lambda f: (

@@ -18,7 +18,6 @@ from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import Stuck
 from kafsim.cluster.handles import ConsumerHandle
 from kafsim.cluster.invariants import Monitor, Violation
-from kafsim.cluster.node import Node
 from kafsim.cluster.trace import Fingerprint
 from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
 from kafsim.protocol.facts.fact import STATE
@@ -230,20 +229,21 @@ def heal_all(cluster: Cluster) -> None:
     for node in cluster.nodes:
         if node.disk.append_us:
             node.slow_disk(0, 1_000)
-        _repair_disks(node)
+        for number in range(len(node.disks)):
+            node.repair_disk(number)
         if node.paused:
             node.resume()
         if node.port is None:
             node.start()
+    _stop_who_knew_a_broken_disk(cluster)
 
 
-def _repair_disks(node: Node) -> None:
-    """A process that knew a disk to be broken has to be started anew."""
-    broken = [number for number, disk in enumerate(node.disks) if disk.failed]
-    for number in broken:
-        node.repair_disk(number)
-    if broken and node.port is not None:
-        node.kill()
+def _stop_who_knew_a_broken_disk(cluster: Cluster) -> None:
+    """It does not look at the disk again before its next start."""
+    for id_ in cluster.brokers:
+        core = cluster.core(id_)
+        if core is not None and core.logs.has_offline and core.lifecycle.is_running:
+            cluster.stop(id_)
 
 
 def is_recovered(cluster: Cluster) -> bool:

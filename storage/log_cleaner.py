@@ -63,6 +63,12 @@ class LogCleaner:
         self.compacted.pop(tp, None)
         log.cleaning = None
 
+    def pause(self, tp: TopicPartition) -> None:
+        """Until the next word on this log it is not compacted."""
+        log = self.compacted.pop(tp, None)
+        if log is not None:
+            log.cleaning = None
+
     def forget(self, tp: TopicPartition) -> None:
         log = self.compacted.pop(tp, None)
         if log is not None:

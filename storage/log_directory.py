@@ -12,7 +12,7 @@ from kafsim.protocol import uuid
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.files import Directory, File
 from kafsim.protocol.safeguards import Safeguards
-from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.types import EventNumber, FlushKey, TopicPartition
 from kafsim.protocol.uuid import Uuid
 from kafsim.storage import checkpoint, recovery
 from kafsim.storage.log import Log
@@ -22,6 +22,20 @@ from kafsim.storage.segment import LOG
 CLEAN_SHUTDOWN = ".kafka_cleanshutdown"
 META_PROPERTIES = "meta.properties"
 PARTITION_METADATA = "partition.metadata"
+FUTURE = "-future"
+
+
+class Silent(Outbox):
+    """Of a log of which nobody hears: its files are flushed, and nothing is stated."""
+
+    def __init__(self, outbox: Outbox) -> None:
+        super().__init__()
+        self._outbox = outbox
+
+    def flush(self, file: File, key: FlushKey | None = None) -> None:
+        self._outbox.flush(file)
+
+    def happened(self, fact: object, *causes: EventNumber) -> None: ...
 
 
 class OffsetCheckpoint:
@@ -60,6 +74,8 @@ class LogDirectory:
         self._outbox = outbox
         self._safeguards = safeguards
         self.logs: dict[TopicPartition, Log] = {}
+        self.futures: dict[TopicPartition, Log] = {}
+        """Logs of replicas that move into this directory (KIP-113)."""
         self._moved: dict[str, Log] = {}
         self.was_clean = files.get(CLEAN_SHUTDOWN) is not None
         self.previous_broker_epoch = self._read_clean_shutdown()
@@ -117,8 +133,8 @@ class LogDirectory:
             return uuid.ZERO_UUID
         return uuid.from_text(file.read().decode().partition("topic_id: ")[2].strip())
 
-    def open(self, tp: TopicPartition, topic_id: Uuid, config: LogConfig, now_ms: int) -> Log:
-        """The log of a partition, loaded or made when first asked for."""
+    def open(self, tp: TopicPartition, topic_id: Uuid, config: LogConfig, now_ms: int, *, clean: bool = False) -> Log:
+        """The log of a partition, loaded or made when first asked for; ``clean``: there is nothing to check."""
         log = self.logs.get(tp)
         if log is not None:
             return log
@@ -136,7 +152,7 @@ class LogDirectory:
             config,
             self._safeguards,
             now_ms=now_ms,
-            clean=self.was_clean or is_new,
+            clean=self.was_clean or is_new or clean,
             recovery_point=self.recovery_points.offsets.get(tp, 0),
             log_start_offset=self.log_starts.offsets.get(tp, 0),
             high_watermark=self.high_watermarks.offsets.get(tp, 0),
@@ -146,12 +162,51 @@ class LogDirectory:
         log.note_moved()
         return log
 
+    # ------------------------------------------------------------------ moves between directories
+
+    def futures_on_disk(self) -> dict[TopicPartition, str]:
+        """The folders of replicas that were on their way into this directory."""
+        found = {}
+        for name in self._files.names():
+            folder, slash, _ = name.partition("/")
+            tp, dot, rest = folder.rpartition(".")
+            if slash and dot and rest.endswith(FUTURE) and tp.rpartition("-")[2].isdigit():
+                found[TopicPartition.parse(tp)] = folder
+        return found
+
+    def open_future(self, tp: TopicPartition, topic_id: Uuid, folder: str, config: LogConfig, now_ms: int) -> Log:
+        """The log that is to take the place of the one in another directory; nobody hears of it before."""
+        name = f"{folder}/{PARTITION_METADATA}"
+        if self._files.get(name) is None:
+            self._files.replace(name, f"version: 0\ntopic_id: {uuid.to_text(topic_id)}".encode())
+        log = recovery.load(
+            folder, self._files, Silent(self._outbox), config, self._safeguards, now_ms=now_ms, clean=False
+        )
+        self.futures[tp] = log
+        return log
+
+    def drop_future(self, tp: TopicPartition) -> None:
+        log = self.futures.pop(tp, None)
+        folder = log.directory if log is not None else self.futures_on_disk().get(tp)
+        if folder is not None:
+            self._delete_folder(folder)
+
+    def promote(self, tp: TopicPartition, folder: str) -> None:
+        """The future log of a partition is its log from now on, to be opened anew."""
+        self.futures.pop(tp, None)
+        self._delete_folder(str(tp))
+        for name in list(self._files.names(f"{folder}/")):
+            self._files.rename(name, f"{tp}/{name.partition('/')[2]}")
+
+    def _delete_folder(self, folder: str) -> None:
+        for name in list(self._files.names(f"{folder}/")):
+            self._files.delete(name)
+
     def delete(self, tp: TopicPartition) -> None:
         """Log and checkpoints of a partition are gone."""
         self.logs.pop(tp, None)
         self._moved.pop(str(tp), None)
-        for name in list(self._files.names(f"{tp}/")):
-            self._files.delete(name)
+        self._delete_folder(str(tp))
         for offsets in (self.recovery_points, self.high_watermarks, self.log_starts):
             offsets.forget(tp)
 

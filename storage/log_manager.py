@@ -66,6 +66,10 @@ class LogManager:
         return None in self.paths.values()
 
     @property
+    def has_several(self) -> bool:
+        return len(self.paths) > 1
+
+    @property
     def ids(self) -> tuple[Uuid, ...]:
         """Of the directories that work; Kafka sorts them as it compares ids."""
         return tuple(sorted(directory.id for directory in self.live))
@@ -110,7 +114,11 @@ class LogManager:
             return found
         preferred = self.preferred.pop(tp, None)
         wanted = self.by_id(named) or (self.paths[preferred] if preferred is not None else None)
-        return wanted or min(self.live, key=lambda directory: len(directory.logs))
+        return wanted or min(self.live, key=lambda directory: len(directory.logs) + len(directory.futures))
+
+    def future_of(self, tp: TopicPartition) -> LogDirectory | None:
+        """The directory that the log of a partition moves to."""
+        return next((directory for directory in self.live if tp in directory.futures), None)
 
     def open(self, tp: TopicPartition, topic_id: Uuid, config: LogConfig, now_ms: int, named: Uuid) -> Log:
         return self.place(tp, named).open(tp, topic_id, config, now_ms)

@@ -70,6 +70,24 @@ class LogDirectoryFailed:
 
 
 @fact(DECISION)
+class ReplicaMoveStarted:
+    """A replica is copied into another directory of its broker."""
+
+    log: str
+    source: str
+    target: str
+
+
+@fact(DECISION)
+class ReplicaMoved:
+    """The copy has taken the place of the log."""
+
+    log: str
+    source: str
+    target: str
+
+
+@fact(DECISION)
 class ReplicaOffline:
     """The log of this replica cannot be used before the next start."""
 

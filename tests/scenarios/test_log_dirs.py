@@ -154,3 +154,127 @@ def test_log_dirs_that_cannot_be(dirs: str) -> None:
 
     with pytest.raises(ConfigError, match=r"log\.dirs"):
         simulate(story, configs={"log.dirs": dirs})
+
+
+# ------------------------------------------------------------------------ moves between directories
+
+
+def _lag(described, path: str, topic: str = "t") -> list[tuple[int, int, bool]]:
+    return [
+        (p.partition_index, p.offset_lag, p.is_future_key)
+        for found in described[path].topics
+        if found.name == topic
+        for p in found.partitions
+    ]
+
+
+@pytest.mark.parametrize("broker", [1, 2])
+def test_a_replica_moves_under_load_and_nobody_but_the_controller_hears_of_it(broker: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)})
+        producer = cluster.producer(linger_ms=0)
+        sent = [producer.send("t", f"{i}" * 100, partition=0) for i in range(50)]
+        await cluster.advance(1)
+        source = _path(cluster, broker, "t-0")
+        target = "/b" if source == "/a" else "/a"
+        before = cluster.partition("t-0")
+        await cluster.admin.move_replica("t-0", broker, target)
+        assert [future for _, _, future in _lag(await cluster.admin.describe_log_dirs(broker), target)] == [True]
+        sent += [producer.send("t", f"{i}" * 100, partition=0) for i in range(50)]
+        await cluster.until(lambda: _path(cluster, broker, "t-0") == target, within=10)
+        sent += [producer.send("t", f"{i}", partition=0) for i in range(10)]
+        for one in sent:
+            await one
+        await cluster.advance(2)
+        after, core = cluster.partition("t-0"), cluster.core(broker)
+        assert (after.leader_epoch, after.isr) == (before.leader_epoch, before.isr)
+        assert after.directories[broker - 1] == core.logs.paths[target].id
+        assert after.partition_epoch == before.partition_epoch + 1
+        described = await cluster.admin.describe_log_dirs(broker)
+        assert _lag(described, target) == [(0, 0, False)]
+        assert _lag(described, source) == []
+        cluster.kill(broker)
+        cluster.restart(broker)
+        await cluster.until(lambda: cluster.replica("t-0", broker) is not None, within=30)
+        assert _path(cluster, broker, "t-0") == target
+
+    run = _run(story, brokers=2, configs={**TWO, **FAST})
+    assert run.history.lost == 0
+    assert run.history.duplicated == 0
+
+
+def test_a_move_goes_on_after_a_restart() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,)})
+        producer = cluster.producer(linger_ms=0)
+        for i in range(20):
+            await producer.send("t", f"{i}" * 1_000, partition=0)
+        await cluster.advance(1)
+        target = "/b" if _path(cluster, 1, "t-0") == "/a" else "/a"
+        cluster.cut(1, "controller")
+        await cluster.admin.move_replica("t-0", 1, target)
+        await cluster.advance(0.5)
+        cluster.kill(1)
+        cluster.heal(1, "controller")
+        cluster.restart(1)
+        await cluster.until(lambda: cluster.replica("t-0", 1) and _path(cluster, 1, "t-0") == target, within=60)
+
+    run = _run(story, brokers=2, configs={**TWO, **FAST})
+    assert run.history.lost == 0
+
+
+def test_a_move_is_given_up_for_another_one_or_when_its_directory_fails() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,)})
+        producer = cluster.producer(linger_ms=0)
+        await producer.send("t", "x", partition=0)
+        await cluster.advance(1)
+        source = _path(cluster, 1, "t-0")
+        second, third = (path for path in ("/a", "/b", "/c") if path != source)
+        cluster.cut(1, "controller")
+        await cluster.admin.move_replica("t-0", 1, second)
+        await cluster.admin.move_replica("t-0", 1, third)
+        described = await cluster.admin.describe_log_dirs(1)
+        assert (_lag(described, second), _lag(described, third)) == ([], [(0, 0, True)])
+        await cluster.admin.move_replica("t-0", 1, source)  # as kafka-reassign-partitions cancels
+        assert _lag(await cluster.admin.describe_log_dirs(1), third) == []
+        await cluster.admin.move_replica("t-0", 1, second)
+        cluster.heal(1, "controller")
+        number = "/a/b/c".index(second) // 2
+        if number:
+            cluster.fail_disk(1, number)
+            await cluster.advance(2)
+            with pytest.raises(KafkaError) as refused:
+                await cluster.admin.move_replica("t-0", 1, third)
+            assert refused.value.code == errors.KAFKA_STORAGE_ERROR
+        await producer.send("t", "y", partition=0)
+
+    run = _run(story, brokers=2, configs={**FAST, "log.dirs": "/a,/b,/c"})
+    assert run.history.lost == 0
+
+
+@pytest.mark.parametrize(
+    ("partition", "path", "error"),
+    [("t-0", "/z", errors.LOG_DIR_NOT_FOUND), ("x-0", "/a", errors.UNKNOWN_TOPIC_OR_PARTITION),
+     ("t-1", "/a", errors.REPLICA_NOT_AVAILABLE)],
+)  # fmt: skip
+def test_moves_that_cannot_be(partition: str, path: str, error: int) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,), 1: (2,)})
+        with pytest.raises(KafkaError) as refused:
+            await cluster.admin.move_replica(partition, 1, path)
+        assert refused.value.code == error
+
+    _run(story, brokers=2, configs=TWO)
+
+
+def test_a_replica_that_comes_later_goes_where_it_was_wanted() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,)})
+        with pytest.raises(KafkaError):
+            await cluster.admin.move_replica("t-0", 2, "/b")
+        await cluster.admin.reassign("t-0", (2,))
+        await cluster.until(lambda: cluster.replica("t-0", 2) is not None, within=10)
+        assert _path(cluster, 2, "t-0") == "/b"
+
+    _run(story, brokers=2, configs=TWO)
