@@ -8,17 +8,42 @@ import attrs
 
 from kafsim.clients.buffer_pool import BufferPool
 from kafsim.protocol.records.batch import OVERHEAD
-from kafsim.protocol.records.record import BatchBuilder, RecordHeaders, decode_batch
+from kafsim.protocol.records.record import BatchBuilder, RecordHeaders, content_size, decode_batch
 from kafsim.protocol.types import CallId, EventNumber, Micros, TopicPartition
 
+ESTIMATION_FACTOR = 1.05
 RECORD_OVERHEAD = 21
 """The most that a record takes beside its key, value and headers (Kafka: ``MAX_RECORD_OVERHEAD``)."""
 
 
 def upper_bound(key: bytes | None, value: bytes | None, headers: RecordHeaders) -> int:
-    """How large a record can be in a batch."""
-    size = RECORD_OVERHEAD + len(key or b"") + len(value or b"")
-    return size + sum(10 + len(name.encode()) + len(content or b"") for name, content in headers)
+    """How large a record can be in a batch (Kafka: ``DefaultRecord.recordSizeUpperBound``)."""
+    return RECORD_OVERHEAD + content_size(key, value, headers)
+
+
+class CompressionRatios:
+    """How much smaller the batches of a topic become (Kafka: ``CompressionRatioEstimator``).
+
+    It goes up at once, by a twentieth at least, and down by two hundredths of that.
+    """
+
+    UP, DOWN = 0.05, 0.005
+
+    def __init__(self) -> None:
+        self._by_topic: dict[str, float] = {}
+
+    def of(self, topic: str) -> float:
+        return self._by_topic.get(topic, 1.0)
+
+    def update(self, topic: str, observed: float) -> None:
+        known = self.of(topic)
+        if observed > known:
+            self._by_topic[topic] = max(known + self.UP, observed)
+        elif observed < known:
+            self._by_topic[topic] = max(known - self.DOWN, observed)
+
+    def was_too_large(self, topic: str, observed: float) -> None:
+        self._by_topic[topic] = max(1.0, observed)
 
 
 @attrs.define(eq=False)
@@ -51,6 +76,8 @@ class ProducerBatch:
     """Takes no more records."""
     done: bool = False
     """Answered: what still comes from a broker changes nothing."""
+    ratio: float = 1.0
+    """What compression is expected to make of its records."""
 
     @property
     def size(self) -> int:
@@ -68,12 +95,23 @@ class ProducerBatch:
     def last_sequence(self) -> int:
         return self.base_sequence + self.count - 1
 
-    def has_room(self, bound: int) -> bool:
-        return not self.closed and (not self.count or self.size + bound <= self.limit)
+    @property
+    def estimated_size(self) -> int:
+        """With what compression is expected to save (Kafka: ``MemoryRecordsBuilder.estimatedBytesWritten``)."""
+        if not self.builder.codec:
+            return self.size
+        return OVERHEAD + int((self.size - OVERHEAD) * self.ratio * ESTIMATION_FACTOR)
+
+    def has_room(self, timestamp: int, content: int) -> bool:
+        """For a record of this content, uncompressed; the first one always fits."""
+        if self.closed or not self.count:
+            return not self.closed
+        size = self.estimated_size
+        return size < self.limit and size + self.builder.size_of(timestamp, content) <= self.limit
 
     @property
     def is_full(self) -> bool:
-        return self.closed or self.size >= self.limit
+        return self.closed or (self.count > 0 and self.estimated_size >= self.limit)
 
 
 class Accumulator:
@@ -81,6 +119,7 @@ class Accumulator:
 
     def __init__(self, batch_size: int, linger: Micros, codec: int, memory: int = 33_554_432) -> None:
         self.pool = BufferPool(memory)
+        self.ratios = CompressionRatios()
         self.batch_size = max(1, batch_size)
         self.linger = linger
         self.codec = codec
@@ -103,26 +142,26 @@ class Accumulator:
         call: CallId,
     ) -> tuple[ProducerBatch, int, bool]:
         """The batch that took the record, its growth in bytes, and whether it is full now."""
-        bound = upper_bound(key, value, headers)
+        content = content_size(key, value, headers)
         queue = self.queues.setdefault(tp, deque())
         self.used.setdefault(tp.topic, {})[tp.partition] = None
         batch = queue[-1] if queue else None
         growth = 0
-        if batch is None or not batch.has_room(bound):
+        if batch is None or not batch.has_room(timestamp, content):
             if batch is not None:
                 batch.closed = True
-            batch = self.new_batch(tp, now, max(self.batch_size, OVERHEAD + bound))
+            batch = self.new_batch(tp, now, max(self.batch_size, OVERHEAD + RECORD_OVERHEAD + content))
             queue.append(batch)
             growth = OVERHEAD
         growth += batch.builder.append(timestamp, key, value, headers)
         batch.calls.append((call, timestamp))
         return batch, growth, batch.is_full
 
-    def needs(self, tp: TopicPartition, bound: int) -> int:
-        """How much memory the next record of this size takes: that of a new batch, or nothing."""
+    def needs(self, tp: TopicPartition, timestamp: int, content: int) -> int:
+        """How much memory the next record of this content takes: that of a new batch, or nothing."""
         queue = self.queues.get(tp)
-        has_room = bool(queue) and queue is not None and queue[-1].has_room(bound)
-        return 0 if has_room else max(self.batch_size, OVERHEAD + bound)
+        has_room = bool(queue) and queue is not None and queue[-1].has_room(timestamp, content)
+        return 0 if has_room else max(self.batch_size, OVERHEAD + RECORD_OVERHEAD + content)
 
     def is_full(self, tp: TopicPartition) -> bool:
         """Does the next record begin a batch?"""
@@ -131,18 +170,26 @@ class Accumulator:
 
     def new_batch(self, tp: TopicPartition, created: Micros, limit: int) -> ProducerBatch:
         self._numbers += 1
-        batch = ProducerBatch(self._numbers, tp, BatchBuilder(self.codec), created, limit)
+        batch = ProducerBatch(
+            self._numbers, tp, BatchBuilder(self.codec), created, limit, ratio=self.ratios.of(tp.topic)
+        )
         self.incomplete[batch.number] = batch
         return batch
 
     def split(self, batch: ProducerBatch) -> list[ProducerBatch]:
         """The records of a batch that is too large, in smaller ones; half as large if it was split before."""
-        target = max(batch.size // 2, OVERHEAD) if batch.is_split else self.batch_size
+        data = batch.builder.close()
+        records = list(decode_batch(data))
+        largest = max(upper_bound(record.key, record.value, record.headers) for record in records)
+        target = self.batch_size
+        if batch.is_split:
+            target = max(OVERHEAD + largest, len(data) // 2)
+        self.ratios.was_too_large(batch.tp.topic, _ratio(batch, data))
         parts: list[ProducerBatch] = []
-        for record, call in zip(decode_batch(batch.builder.close()), batch.calls, strict=True):
-            bound = upper_bound(record.key, record.value, record.headers)
-            if not parts or not parts[-1].has_room(bound):
-                part = self.new_batch(batch.tp, batch.created, max(target, OVERHEAD + bound))
+        for record, call in zip(records, batch.calls, strict=True):
+            content = content_size(record.key, record.value, record.headers)
+            if not parts or not parts[-1].has_room(record.timestamp, content):
+                part = self.new_batch(batch.tp, batch.created, max(target, OVERHEAD + RECORD_OVERHEAD + content))
                 part.is_split, part.event = True, batch.event
                 parts.append(part)
             parts[-1].builder.append(record.timestamp, record.key, record.value, record.headers)
@@ -151,6 +198,11 @@ class Accumulator:
         for part in parts:
             part.closed = True
         return parts
+
+    def note_compressed(self, batch: ProducerBatch, data: bytes) -> None:
+        """What compression made of a batch that is sent."""
+        if self.codec:
+            self.ratios.update(batch.tp.topic, _ratio(batch, data))
 
     def put_back(self, batch: ProducerBatch) -> None:
         """A batch to be sent again goes before those of later sequences."""
@@ -186,3 +238,7 @@ class Accumulator:
             queue.remove(batch)
             if not queue:
                 del self.queues[batch.tp]
+
+
+def _ratio(batch: ProducerBatch, data: bytes) -> float:
+    return (len(data) - OVERHEAD) / max(1, batch.size - OVERHEAD)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import attrs
 
 from kafsim.protocol.records.record import RecordHeaders
@@ -18,6 +20,7 @@ class Send:
     partition: int | None = None
     timestamp_ms: int | None = None
     headers: RecordHeaders = ()
+    callback: Callable[[RecordMetadata, Exception | None], None] | None = None
 
 
 @attrs.frozen

@@ -7,6 +7,7 @@ that got something asks for more before it answers, so that the next one finds i
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from typing import Any
 
 import attrs
@@ -14,10 +15,11 @@ import attrs
 from kafsim.clients import calls
 from kafsim.clients.client import Client
 from kafsim.clients.errors import IllegalStateError, KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
+from kafsim.clients.extensions import ConsumerInterceptor, consume
 from kafsim.clients.fetch_buffer import Collected
 from kafsim.clients.fetcher import RETRY_TIMER, Fetcher
 from kafsim.clients.metadata import Leader
-from kafsim.clients.offsets import EARLIEST, LATEST, OffsetFinder, reset_policy
+from kafsim.clients.offsets import BY_DURATION, EARLIEST, LATEST, OffsetFinder, reset_policy
 from kafsim.clients.positions_validator import PositionsValidator
 from kafsim.clients.subscription_state import (
     NOBODY,
@@ -26,6 +28,7 @@ from kafsim.clients.subscription_state import (
     PartitionSubscription,
     SubscriptionState,
 )
+from kafsim.protocol.client_config import reset_duration_ms
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.surroundings import Surroundings
@@ -57,7 +60,14 @@ class WaitingPoll:
 class Consumer(Client):
     """``settings``: parsed consumer settings."""
 
-    def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
+    def __init__(
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        bootstrap: list[int],
+        interceptors: Sequence[ConsumerInterceptor] = (),
+    ) -> None:
+        self._interceptors = tuple(interceptors)
         super().__init__(given, settings, bootstrap, auto_create=settings["allow.auto.create.topics"])
         self._isolated = settings["isolation.level"] == "read_committed"
         self._offsets = OffsetFinder(self.network, self.metadata, int(self._isolated))
@@ -192,8 +202,15 @@ class Consumer(Client):
                 self.outbox.set_timer(RETRY_TIMER, state.next_try)
             elif offset.offset >= 0:
                 state.move(FetchPosition(offset.offset, leader=self._leader(tp)))
+            else:  # no record of that time: asked again when the request would have taken too long
+                self.outbox.set_timer(RETRY_TIMER, state.next_try)
 
-        self._offsets.find(now, wanted, found)
+        self._offsets.find(now, {tp: self._time_of(now, to) for tp, to in wanted.items()}, found)
+
+    def _time_of(self, now: Micros, reset_to: int) -> int:
+        if reset_to != BY_DURATION:
+            return reset_to
+        return self.given.wall_ms(now) - (reset_duration_ms(self.settings["auto.offset.reset"]) or 0)
 
     # ------------------------------------------------------------------- questions for offsets
 
@@ -269,7 +286,8 @@ class Consumer(Client):
                 return
             self._polls.popleft()
             self._fetcher.send_fetches(now)
-            self.outbox.answer_call(poll.call, tuple(collected.records))
+            records = consume(self.outbox, self._interceptors, tuple(collected.records))
+            self.outbox.answer_call(poll.call, records)
 
     def _collect(self, now: Micros, most: int) -> Collected:
         failed, self._validator.failed = self._validator.failed, None

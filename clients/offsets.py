@@ -12,6 +12,7 @@ from kafsim.clients.calls import OffsetAndTimestamp
 from kafsim.clients.metadata import ClientMetadata, Leader
 from kafsim.clients.network import ClientNetwork, Lost
 from kafsim.protocol import errors
+from kafsim.protocol.client_config import reset_duration_ms
 from kafsim.protocol.messages.list_offsets import (
     ListOffsetsPartition,
     ListOffsetsPartitionResponse,
@@ -27,9 +28,15 @@ OnFound = Callable[[Micros, TopicPartition, OffsetAndTimestamp | None], None]
 """Told the offset (-1: none of that time), or None when it should be asked again a little later."""
 
 
+BY_DURATION = -100
+"""A reset to what is not older than a duration: which time that is shows when the leader is asked."""
+
+
 def reset_policy(settings: dict[str, Any]) -> int | None:
     """The timestamp to ask for by auto.offset.reset; None for ``none``."""
     policy = settings["auto.offset.reset"]
+    if reset_duration_ms(policy) is not None:
+        return BY_DURATION
     return None if policy == "none" else EARLIEST if policy == "earliest" else LATEST
 
 

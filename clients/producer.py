@@ -6,6 +6,7 @@ A send waits up to max.block.ms for metadata when its topic is not known, and fo
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Sequence
 from functools import partial
 from typing import Any
 
@@ -15,11 +16,13 @@ from kafsim.clients import calls
 from kafsim.clients.accumulator import upper_bound
 from kafsim.clients.buffer_pool import Waiter
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError, ProducerClosedError
+from kafsim.clients.extensions import Partitioner, ProducerInterceptor, checked
 from kafsim.clients.partitioner import StickyPartitioner, partition_for_key
 from kafsim.clients.sender import Sender
 from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.records.record import content_size
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, Micros, TimerKey, TopicPartition, millis
 
@@ -50,8 +53,16 @@ class Starving:
 class Producer(Sender):
     """``settings`` from :func:`kafsim.protocol.client_config.producer_settings`."""
 
-    def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
-        super().__init__(given, settings, bootstrap)
+    def __init__(
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        bootstrap: list[int],
+        interceptors: Sequence[ProducerInterceptor] = (),
+        partitioner: Partitioner | None = None,
+    ) -> None:
+        super().__init__(given, settings, bootstrap, interceptors)
+        self._partitioner = partitioner
         self._sticky: dict[str, StickyPartitioner] = {}
         self._blocked: dict[str, deque[Blocked]] = {}
         self._starving: dict[CallId, Starving] = {}
@@ -97,8 +108,12 @@ class Producer(Sender):
     # ------------------------------------------------------------------------------ sending
 
     def _send(self, now: Micros, call: CallId, send: calls.Send) -> None:
+        send = self.hooks.on_send(send)
+        if send.callback is not None:
+            self.hooks.callbacks[call] = send.callback
         if self._closing:
-            self.outbox.answer_call(call, ProducerClosedError("the producer is closed"))
+            closed = ProducerClosedError("the producer is closed")
+            self.outbox.answer_call(call, self.hooks.refused(call, TopicPartition(send.topic, -1), closed))
             return
         if self.outbox.heard >= STATE:
             self.outbox.happened(facts.SendInvoked(send=int(call), topic=send.topic, key=send.key, value=send.value))
@@ -154,14 +169,18 @@ class Producer(Sender):
             )
             self._fail_send(call, send, -1, KafkaError(errors.MESSAGE_TOO_LARGE, text))
             return
-        partition, sticky = self._partition(send)
+        try:
+            partition, sticky = self._partition(send)
+        except Exception as error:  # noqa: BLE001  # a user's partitioner may raise anything
+            self._fail_send(call, send, -1, error)
+            return
         if sticky is not None and self.accumulator.is_full(TopicPartition(send.topic, partition)):
             count, available = self._partitions(send.topic)
             sticky.appended(0, count, available, batch_full=True)
             partition = sticky.current(count, available)
         tp = TopicPartition(send.topic, partition)
         timestamp = self.given.wall_ms(now) if send.timestamp_ms is None else send.timestamp_ms
-        need = self.accumulator.needs(tp, upper_bound(send.key, send.value, send.headers))
+        need = self.accumulator.needs(tp, timestamp, content_size(send.key, send.value, send.headers))
         ready = partial(self._note_ready, call)
         waiter = self.accumulator.pool.allocate(need, ready) if need else None
         if waiter is not None:
@@ -198,6 +217,9 @@ class Producer(Sender):
         if send.partition is not None:
             return send.partition, None
         count, available = self._partitions(send.topic)
+        if self._partitioner is not None:
+            chosen = self._partitioner.partition(send.topic, send.key, send.value, count, available)
+            return checked(chosen), None
         if send.key is not None and not self.settings["partitioner.ignore.keys"]:
             return partition_for_key(send.key, count), None
         sticky = self._sticky.get(send.topic)
@@ -270,4 +292,5 @@ class Producer(Sender):
 
     def _fail_send(self, call: CallId, send: calls.Send, partition: int, error: Exception) -> None:
         self.state_failure(call, send.topic, partition, error)
-        self.outbox.answer_call(call, error)
+        failure = self.hooks.refused(call, TopicPartition(send.topic, partition), error) if self.hooks else error
+        self.outbox.answer_call(call, failure)

@@ -6,7 +6,7 @@ take it, expires what is too old, and sets its timer for the next thing to do.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from kafsim.clients.accumulator import Accumulator, ProducerBatch
 from kafsim.clients.backoff import Backoff
 from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError
+from kafsim.clients.extensions import ProducerInterceptor, SendHooks
 from kafsim.clients.idempotence import Idempotence, IdempotenceState
 from kafsim.clients.metadata import Leader
 from kafsim.clients.network import FAR, Lost
@@ -46,7 +47,14 @@ NOT_TO_BLAME = "Failed to append record because it was part of a batch which had
 class Sender(Client):
     """``settings`` from :func:`kafsim.protocol.client_config.producer_settings`."""
 
-    def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
+    def __init__(
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        bootstrap: list[int],
+        interceptors: Sequence[ProducerInterceptor] = (),
+    ) -> None:
+        self.hooks = SendHooks(given.outbox, tuple(interceptors))
         super().__init__(given, settings, bootstrap, self.on_metadata, auto_create=True)
         codec = compression.codec_id(settings["compression.type"])
         self.accumulator = Accumulator(
@@ -198,6 +206,7 @@ class Sender(Client):
                 producer_epoch=batch.producer_epoch,
                 base_sequence=batch.base_sequence,
             )
+            self.accumulator.note_compressed(batch, data)
             topics.setdefault(batch.tp.topic, []).append(PartitionProduceData(index=batch.tp.partition, records=data))
         ids = {topic: self.metadata.topic_ids.get(topic, ZERO_UUID) for topic in topics}
         version = 12 if ZERO_UUID in ids.values() else 13
@@ -297,6 +306,7 @@ class Sender(Client):
         if self.idempotence is not None:
             self.idempotence.completed(batch, base_offset)
         self.accumulator.remove(batch)
+        answers = []
         for number, (call, timestamp) in enumerate(batch.calls):
             offset = base_offset + number if base_offset >= 0 else -1
             if self.outbox.heard >= STATE:
@@ -307,7 +317,12 @@ class Sender(Client):
                     batch.event,
                 )
             time = append_time if append_time >= 0 else timestamp
-            self.outbox.answer_call(call, calls.RecordMetadata(*batch.tp, offset, time))
+            answers.append((call, calls.RecordMetadata(*batch.tp, offset, time)))
+        if self.hooks:
+            for call, metadata in answers:
+                self.hooks.answered(call, metadata, None)
+        for call, metadata in answers:
+            self.outbox.answer_call(call, metadata)
         self.answer_waiting()
 
     def _fail(
@@ -347,9 +362,12 @@ class Sender(Client):
             batch.event,
         )
         for number, (call, _) in enumerate(batch.calls):
-            failure = blamed.get(number, error)
-            self.state_failure(call, batch.tp.topic, batch.tp.partition, failure)
-            self.outbox.answer_call(call, failure)
+            self.state_failure(call, batch.tp.topic, batch.tp.partition, blamed.get(number, error))
+        if self.hooks:
+            for number, (call, _) in enumerate(batch.calls):
+                self.hooks.answered(call, calls.RecordMetadata(*batch.tp, -1, -1), blamed.get(number, error))
+        for number, (call, _) in enumerate(batch.calls):
+            self.outbox.answer_call(call, blamed.get(number, error))
         self.answer_waiting()
 
     def state_failure(self, call: CallId, topic: str, partition: int, error: Exception) -> None:

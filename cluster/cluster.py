@@ -7,7 +7,7 @@ Faults and inspections are plain calls; only waits are async. A node is named by
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, TypeVar
 
 import attrs
@@ -16,6 +16,7 @@ from kafsim.broker.broker import Broker
 from kafsim.broker.partition import Partition
 from kafsim.clients.admin import Admin
 from kafsim.clients.consumer import Consumer
+from kafsim.clients.extensions import ConsumerInterceptor, Partitioner, ProducerInterceptor
 from kafsim.clients.producer import Producer
 from kafsim.cluster.admin_handle import AdminHandle
 from kafsim.cluster.handles import ConsumerHandle, ProducerHandle, partition_of
@@ -25,7 +26,7 @@ from kafsim.cluster.waits import WITHIN
 from kafsim.cluster.world import World
 from kafsim.controller.controller import Controller
 from kafsim.controller.metadata_state import PartitionState
-from kafsim.protocol.client_config import ADMIN, CONSUMER, producer_settings
+from kafsim.protocol.client_config import ADMIN, consumer_settings, producer_settings
 from kafsim.protocol.config import ConfigError, broker_settings
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.features import KRAFT_VERSION
@@ -174,14 +175,31 @@ class Cluster:
 
     # ----------------------------------------------------------------------------- clients
 
-    def producer(self, settings: Mapping[str, object] | None = None, **more: object) -> ProducerHandle:
-        """``producer({"linger.ms": 0}, acks="all")``; in keywords a dot is an underscore."""
-        parsed = producer_settings(_merged(settings, more))
-        return ProducerHandle(self.world, self._client("producer", Producer, parsed))
+    def producer(
+        self,
+        settings: Mapping[str, object] | None = None,
+        *,
+        interceptors: Iterable[ProducerInterceptor] = (),
+        partitioner: Partitioner | None = None,
+        **more: object,
+    ) -> ProducerHandle:
+        """``producer({"linger.ms": 0}, acks="all")``; in keywords a dot is an underscore.
 
-    def consumer(self, settings: Mapping[str, object] | None = None, **more: object) -> ConsumerHandle:
-        parsed = CONSUMER.parse(_merged(settings, more))
-        return ConsumerHandle(self.world, self._client("consumer", Consumer, parsed))
+        ``partitioner`` stands for partitioner.class, ``interceptors`` for interceptor.classes.
+        """
+        parsed = producer_settings(_merged(settings, more))
+        plugged = (tuple(interceptors), partitioner)
+        return ProducerHandle(self.world, self._client("producer", Producer, parsed, *plugged))
+
+    def consumer(
+        self,
+        settings: Mapping[str, object] | None = None,
+        *,
+        interceptors: Iterable[ConsumerInterceptor] = (),
+        **more: object,
+    ) -> ConsumerHandle:
+        parsed = consumer_settings(_merged(settings, more))
+        return ConsumerHandle(self.world, self._client("consumer", Consumer, parsed, tuple(interceptors)))
 
     @property
     def admin(self) -> AdminHandle:
@@ -194,11 +212,13 @@ class Cluster:
         """Another admin client, with settings of its own."""
         return AdminHandle(self.world, self._client("admin", Admin, ADMIN.parse(_merged(settings, more))))
 
-    def _client(self, role: str, make: Callable[..., Any], settings: dict[str, Any]) -> Node:
+    def _client(self, role: str, make: Callable[..., Any], settings: dict[str, Any], *plugged: Any) -> Node:
         number = self._clients.get(role, 0) + 1
         self._clients[role] = number
         bootstrap = list(self.bootstrap)
-        node = self.world.add(Address(self.name, role, number), lambda given: make(given, settings, bootstrap))
+        node = self.world.add(
+            Address(self.name, role, number), lambda given: make(given, settings, bootstrap, *plugged)
+        )
         node.start()
         return node
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from kafsim.clients import calls
 from kafsim.clients.calls import ConsumerRecord, OffsetAndTimestamp, PartitionView, RecordMetadata
+from kafsim.clients.extensions import Callback
 from kafsim.clients.offsets import EARLIEST, LATEST
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import Call
@@ -62,7 +63,9 @@ class ProducerHandle(Handle):
         partition: int | None = None,
         timestamp_ms: int | None = None,
         headers: Iterable[tuple[str, bytes | None]] = (),
+        callback: Callback | None = None,
     ) -> Pending:
+        """``callback`` is called inside the client when the answer comes, before what waits for it goes on."""
         request = calls.Send(
             topic=topic,
             value=encode(value),
@@ -70,6 +73,7 @@ class ProducerHandle(Handle):
             partition=partition,
             timestamp_ms=timestamp_ms,
             headers=tuple(headers),
+            callback=callback,
         )
         return Pending(self._ask(request, f"send to {topic}"))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -39,7 +40,7 @@ CONSUMER = Settings(
     *_COMMON,
     Setting("allow.auto.create.topics", BOOLEAN, True),
     Setting("client.rack", STRING, ""),
-    Setting("auto.offset.reset", STRING, "latest", one_of=("latest", "earliest", "none")),
+    Setting("auto.offset.reset", STRING, "latest"),
     Setting("check.crcs", BOOLEAN, True),
     Setting("default.api.timeout.ms", INT, 60_000, least=0),
     Setting("fetch.max.bytes", INT, 52_428_800, least=0),
@@ -51,6 +52,39 @@ CONSUMER = Settings(
 )
 
 ADMIN = Settings(*_COMMON, Setting("default.api.timeout.ms", INT, 60_000, least=0))
+
+
+_DURATION = re.compile(
+    r"(?P<sign>[+-]?)P(?=.)(?:(?P<days>[+-]?\d+)D)?"
+    r"(?:T(?=.)(?:(?P<hours>[+-]?\d+)H)?(?:(?P<minutes>[+-]?\d+)M)?(?:(?P<seconds>[+-]?\d+(?:\.\d{0,9})?)S)?)?",
+    re.IGNORECASE,
+)
+"""As ``java.time.Duration`` reads it."""
+BY_DURATION = "by_duration:"
+
+
+def reset_duration_ms(policy: str) -> int | None:
+    """How far back ``auto.offset.reset=by_duration:PT1H`` goes; None for any other policy, or one that cannot be."""
+    found = _DURATION.fullmatch(policy.removeprefix(BY_DURATION)) if policy.startswith(BY_DURATION) else None
+    if found is None:
+        return None
+    units = (("days", 86_400_000), ("hours", 3_600_000), ("minutes", 60_000), ("seconds", 1_000))
+    total = sum(float(found[name] or 0) * unit for name, unit in units)
+    milliseconds = int(-total if found["sign"] == "-" else total)
+    return milliseconds if milliseconds >= 0 else None
+
+
+def consumer_settings(given: Mapping[str, object]) -> dict[str, Any]:
+    """Parsed; ConfigError in Kafka's words."""
+    settings = CONSUMER.parse(given)
+    policy = settings["auto.offset.reset"]
+    if policy not in ("latest", "earliest", "none") and reset_duration_ms(policy) is None:
+        raise ConfigError(
+            f"Invalid value {policy} for configuration auto.offset.reset: Invalid value `{policy}` for configuration "
+            "auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the format "
+            "'by_duration:<PnDTnHnMn.nS.>'."
+        )
+    return settings
 
 
 def producer_settings(given: Mapping[str, object]) -> dict[str, Any]:

@@ -42,6 +42,14 @@ class SendFailed:
     error: str
 
 
+@fact(DECISION)
+class ExtensionFailed:
+    """What a user plugged into a client raised; it changed nothing."""
+
+    what: str
+    error: str
+
+
 @fact(STATE)
 class RecordRead:
     topic: str

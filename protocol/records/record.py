@@ -49,6 +49,20 @@ def encode_record(
     return encode_signed(len(body)) + body
 
 
+def _varint_size(value: int) -> int:
+    return len(encode_signed(value))
+
+
+def _part_size(part: bytes | None) -> int:
+    return 1 if part is None else _varint_size(len(part)) + len(part)
+
+
+def content_size(key: bytes | None, value: bytes | None, headers: RecordHeaders) -> int:
+    """Key, value and headers with their lengths, in bytes (Kafka: ``DefaultRecord.sizeOf``)."""
+    size = _part_size(key) + _part_size(value) + _varint_size(len(headers))
+    return size + sum(_part_size(name.encode()) + _part_size(content) for name, content in headers)
+
+
 def _encode_headers(headers: RecordHeaders) -> bytes:
     out = encode_signed(len(headers))
     for name, value in headers:
@@ -74,6 +88,12 @@ class BatchBuilder:
     def uncompressed_size(self) -> int:
         """Of the batch as it would be without compression."""
         return OVERHEAD + len(self._body)
+
+    def size_of(self, timestamp: int, content: int) -> int:
+        """How large the next record would be; ``content``: its :func:`content_size`."""
+        delta = timestamp - self.base_timestamp if self.count else 0
+        body = 1 + _varint_size(delta) + _varint_size(self.count) + content
+        return _varint_size(body) + body
 
     def append(self, timestamp: int, key: bytes | None, value: bytes | None, headers: RecordHeaders = ()) -> int:
         """Returns the size of the record in the batch."""

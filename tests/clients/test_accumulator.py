@@ -14,21 +14,23 @@ def _append(accumulator: Accumulator, value: bytes, call: int = 0) -> tuple[Prod
 
 
 def test_records_share_a_batch_until_the_next_may_not_fit() -> None:
-    accumulator = Accumulator(200, Micros(0), 0)
-    first, _, full = _append(accumulator, b"x" * 60)
-    assert not full
-    second, _, full = _append(accumulator, b"x" * 60)
-    assert second is not first
-    assert not full  # the last batch is not
-    assert first.closed
-    assert first.size <= 200
+    """By the exact size of the record in the batch: 68 bytes for a value of 60."""
+    for room, fits in ((197, True), (196, False)):
+        accumulator = Accumulator(room, Micros(0), 0)
+        first, _, full = _append(accumulator, b"x" * 60)
+        assert not full
+        second, _, full = _append(accumulator, b"x" * 60)
+        assert (second is first) == fits
+        assert full == fits
+        assert first.closed != fits
+        assert first.size <= room
 
 
 def test_a_record_larger_than_a_batch_gets_one_of_its_own() -> None:
     accumulator = Accumulator(100, Micros(0), 0)
     batch, _, full = _append(accumulator, b"x" * 500)
     assert not full  # it waits for linger.ms, as in Kafka: its limit is the most that the record could have taken
-    other, _, full = _append(accumulator, b"y")
+    other, _, full = _append(accumulator, b"y" * 20)
     assert not full
     assert other is not batch
     assert batch.count == 1
@@ -64,7 +66,7 @@ def test_a_batch_sent_again_goes_before_those_of_later_sequences() -> None:
     accumulator = Accumulator(1, Micros(0), 0)
     batches = []
     for number in range(4):
-        _append(accumulator, b"v", number)
+        _append(accumulator, b"v" * 30, number)
     for number in range(3):
         batch = accumulator.take(TP)
         batch.base_sequence = number
@@ -80,3 +82,22 @@ def test_an_answered_batch_leaves_every_queue() -> None:
     accumulator.remove(batch)
     assert not accumulator.queues
     assert not accumulator.incomplete
+
+
+def test_compression_is_expected_to_do_what_it_did() -> None:
+    """Up at once, down by little (Kafka: ``CompressionRatioEstimator``)."""
+    accumulator = Accumulator(1_000, Micros(0), 1)
+    sizes = []
+    for _ in range(40):
+        count = 0
+        while TP not in accumulator.queues or len(accumulator.queues[TP]) == 1:
+            _append(accumulator, b"x" * 80)
+            count += 1
+        batch = accumulator.take(TP)
+        sizes.append(batch.count)
+        accumulator.note_compressed(batch, batch.builder.close())
+    assert sizes[0] == 10  # (1000 - 61) / (87 * 1.05)
+    assert sizes == sorted(sizes)
+    assert sizes[-1] > sizes[0]
+    accumulator.ratios.update("t", 0.95)
+    assert accumulator.ratios.of("t") == 0.95
