@@ -82,6 +82,9 @@ class Admin(Client):
             node = asked.ask.to_broker if asked.ask.to_broker in self.metadata.nodes() else None
             if node is None:
                 self.metadata.request_update(now)
+        elif not self.metadata.brokers:
+            self.metadata.request_update(now)
+            return None
         elif asked.ask.to_leader_of is None:
             node = self.network.least_loaded(self.metadata.nodes(), now)
         else:

@@ -25,14 +25,22 @@ class Client(abc.ABC):
         on_metadata: Callable[[Micros], None] = lambda _: None,
         *,
         auto_create: bool,
+        idle: Micros | None = None,
     ) -> None:
         self.given = given
         self.outbox = given.outbox
         self.settings = settings
         client_id = settings["client.id"] or str(given.address)
-        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings)
+        self.network = ClientNetwork(given.outbox, given.entropy, given.address.cluster, client_id, settings, bootstrap)
         self.metadata = ClientMetadata(
-            given.outbox, self.network, given.entropy, bootstrap, settings, on_metadata, auto_create=auto_create
+            given.outbox,
+            self.network,
+            given.entropy,
+            len(bootstrap),
+            settings,
+            on_metadata,
+            auto_create=auto_create,
+            idle=idle,
         )
 
     @abc.abstractmethod

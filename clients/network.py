@@ -56,14 +56,21 @@ class _Node:
 
 
 class ClientNetwork:
-    """``client_id`` goes into every header."""
+    """``client_id`` goes into every header. Bootstrap servers are the nodes -1, -2 and so on."""
 
     def __init__(
-        self, outbox: Outbox, entropy: Entropy, cluster: str, client_id: str, settings: dict[str, Any]
+        self,
+        outbox: Outbox,
+        entropy: Entropy,
+        cluster: str,
+        client_id: str,
+        settings: dict[str, Any],
+        bootstrap: list[int],
     ) -> None:
         self._outbox = outbox
         self._entropy = entropy
         self._cluster = cluster
+        self._bootstrap = bootstrap
         self._client_id = client_id
         self._timeout = millis(settings["request.timeout.ms"])
         self._backoff = Backoff(settings["reconnect.backoff.ms"], settings["reconnect.backoff.max.ms"], entropy)
@@ -84,6 +91,17 @@ class ClientNetwork:
         """Does a connection to this broker stand, ready for requests?"""
         return self._node(node).is_checked
 
+    @property
+    def has_ready(self) -> bool:
+        """Does any connection stand?"""
+        return any(node.is_checked for node in self._nodes.values())
+
+    def close_all(self, now: Micros) -> None:
+        """Give every connection up; what is under way on them is lost."""
+        for connection in list(self._owners):
+            self._outbox.close(connection)
+            self._lose(now, connection, timed_out=False)
+
     def is_ready(self, now: Micros, node: int) -> bool:
         """May something be sent to a broker now? If not, begin to connect unless it failed a moment ago."""
         known = self._node(node)
@@ -99,7 +117,8 @@ class ClientNetwork:
         return FAR if known.connection is not None else known.not_before
 
     def _connect(self, now: Micros, node: int, known: _Node) -> None:
-        known.connection = self._outbox.connect(Address(self._cluster, "broker", node), "client")
+        broker = node if node >= 0 else self._bootstrap[-1 - node]
+        known.connection = self._outbox.connect(Address(self._cluster, "broker", broker), "client")
         known.last_attempt = now
         self._owners[known.connection] = node
 

@@ -55,7 +55,8 @@ class Sender(Client):
         interceptors: Sequence[ProducerInterceptor] = (),
     ) -> None:
         self.hooks = SendHooks(given.outbox, tuple(interceptors))
-        super().__init__(given, settings, bootstrap, self.on_metadata, auto_create=True)
+        idle = millis(settings["metadata.max.idle.ms"])
+        super().__init__(given, settings, bootstrap, self.on_metadata, auto_create=True, idle=idle)
         codec = compression.codec_id(settings["compression.type"])
         self.accumulator = Accumulator(
             settings["batch.size"], millis(settings["linger.ms"]), codec, settings["buffer.memory"]

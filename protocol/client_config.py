@@ -12,6 +12,8 @@ from kafsim.protocol.records import compression
 _COMMON = (
     Setting("client.id", STRING, ""),
     Setting("metadata.max.age.ms", LONG, 300_000, least=0),
+    Setting("metadata.recovery.rebootstrap.trigger.ms", LONG, 300_000, least=0),
+    Setting("metadata.recovery.strategy", STRING, "rebootstrap", one_of=("none", "rebootstrap")),
     Setting("reconnect.backoff.max.ms", LONG, 1_000, least=0),
     Setting("reconnect.backoff.ms", LONG, 50, least=0),
     Setting("request.timeout.ms", INT, 30_000, least=0),
@@ -31,6 +33,7 @@ PRODUCER = Settings(
     Setting("max.block.ms", LONG, 60_000, least=0),
     Setting("max.in.flight.requests.per.connection", INT, 5, least=1),
     Setting("max.request.size", INT, 1_048_576, least=0),
+    Setting("metadata.max.idle.ms", LONG, 300_000, least=5_000),
     Setting("partitioner.adaptive.partitioning.enable", BOOLEAN, True),
     Setting("partitioner.ignore.keys", BOOLEAN, False),
     Setting("retries", INT, 2_147_483_647, least=0),

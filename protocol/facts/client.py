@@ -43,6 +43,13 @@ class SendFailed:
 
 
 @fact(DECISION)
+class ClientRebootstrapped:
+    """None of the brokers known can be reached: the client begins again with its bootstrap servers."""
+
+    known: tuple[int, ...]
+
+
+@fact(DECISION)
 class ExtensionFailed:
     """What a user plugged into a client raised; it changed nothing."""
 

@@ -207,8 +207,11 @@ def test_what_acks_0_loses_is_counted_as_missing():
     assert about["missing"] == 20 - about["read"] > 0
 
 
-def test_errors_of_failed_records_are_told():
-    told = kafsim("run", "leader-killed", "--set", "topic.max.message.bytes=10").stdout
+def test_errors_of_failed_records_are_told(tmp_path):
+    """Of long records: a batch of two very short ones is split for ever, as in Kafka, until its time is over."""
+    lines = tmp_path / "lines.txt"
+    lines.write_text("".join(f"a rather long record, number {number}\n" for number in range(20)))
+    told = kafsim("run", "leader-killed", "--input", str(lines), "--set", "topic.max.message.bytes=10").stdout
     assert "failed with MESSAGE_TOO_LARGE: 20" in told
 
 

@@ -27,7 +27,7 @@ PLAYS = Path(__file__).parents[1] / "controller" / "quorum.play"
 SEEN = {
     "check_producer_sequences": (range(3), {"idempotence"}),
     "elect_only_from_isr": (range(36, 40), {"leader-completeness", "candidate-completeness", "acked-records-durable"}),
-    "check_partition_epochs": ((19, 32), {"isr-superset", "log-matching"}),
+    "check_partition_epochs": ((19, 12), {"isr-superset", "log-matching"}),
     "detect_unclean_shutdown": (range(31, 34), {"leader-completeness", "acked-records-durable", "log-matching"}),
     "wait_for_in_sync_replicas": (range(4), {"acked-on-min-isr", "acked-records-durable"}),
     "freeze_high_watermark_under_min_isr": (range(5, 8), {"candidate-completeness"}),
