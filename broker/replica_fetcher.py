@@ -96,6 +96,10 @@ class ReplicaFetcher:
     def is_idle(self) -> bool:
         return not self._states
 
+    def holds(self, partition: Partition) -> bool:
+        """Is this partition copied from here?"""
+        return (partition.topic_id, partition.tp.partition) in self._states
+
     # ------------------------------------------------------------------------- partitions
 
     def add(self, now: Micros, partition: Partition) -> None:

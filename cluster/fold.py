@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from kafsim.broker.broker import Broker
 from kafsim.broker.partition import Partition
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
@@ -14,7 +15,21 @@ from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
 
 def differences(cluster: Cluster, ghosts: Ghosts) -> list[str]:
     """Where the facts and the cores disagree; nothing when they agree."""
-    return [*_controller(cluster, ghosts), *_brokers(cluster, ghosts)]
+    return [*_controller(cluster, ghosts), *_quorum(cluster), *_brokers(cluster, ghosts)]
+
+
+def _quorum(cluster: Cluster) -> Iterator[str]:
+    """Where a log of the quorum was cut a snapshot ends, and a controller that stands by owes no answer [K5, R5]."""
+    for id_, node in cluster.controllers.items():
+        core = cluster.controller_of(id_)
+        if core is None:
+            continue
+        log = core.raft.log
+        earliest = log.snapshots[0].offset if log.snapshots else None
+        if log.start_offset and (earliest is None or earliest != log.start_offset):
+            yield f"{node.address}: the metadata begins at {log.start_offset}, the first snapshot ends at {earliest}"
+        if core.owes_answers and not core.is_active:
+            yield f"{node.address} is not active and owes answers"
 
 
 def _controller(cluster: Cluster, ghosts: Ghosts) -> Iterator[str]:
@@ -47,6 +62,15 @@ def _brokers(cluster: Cluster, ghosts: Ghosts) -> Iterator[str]:
             continue
         for partition in core.replicas.by_key.values():
             yield from _replica(str(node.address), partition, ghosts.of(partition.name))
+            yield from _fetchers(str(node.address), core, partition)
+
+
+def _fetchers(node: str, core: Broker, partition: Partition) -> Iterator[str]:
+    """A leader copies from nobody, a follower from one broker at most [V11]."""
+    leaders = [leader for leader, fetcher in core.replicas.fetchers.items() if fetcher.holds(partition)]
+    most = 0 if partition.leader is not None else 1
+    if len(leaders) > most:
+        yield f"{node} copies {partition.name} from {leaders}, and {'leads it' if not most else 'should from one'}"
 
 
 def _replica(node: str, partition: Partition, ghost: GhostPartition) -> Iterator[str]:

@@ -135,6 +135,10 @@ class GhostQuorum:
     """Of the node whose role has changed last."""
     high_watermarks: dict[str, int] = attrs.field(factory=dict)
     """Of each running node."""
+    high_watermark_before: int = -1
+    """Of the node whose high watermark moved last, as it was, if it leads in the same epoch as then."""
+    leads_since: dict[str, int] = attrs.field(factory=dict)
+    """The high watermark of each leader, since it leads."""
     voters: dict[str, tuple[int, ...]] = attrs.field(factory=dict)
     """As the log of each node has them, where it has a record of them."""
     active: dict[str, int] = attrs.field(factory=dict)
@@ -155,6 +159,8 @@ class Ghosts:
         self.metadata = GhostPartition()
         """The metadata log, which has voters and observers instead of replicas."""
         self.topic_ids: dict[str, str] = {}
+        self.fenced: dict[int, None] = {}
+        """Brokers that are fenced or not registered, as committed."""
 
     def of(self, log: str) -> GhostPartition:
         if log == METADATA:
@@ -267,6 +273,14 @@ class Ghosts:
         if not self.is_outdated(node):
             self.topic_ids[fact.topic] = fact.topic_id
 
+    def _broker_committed(self, node: str, fact: cf.BrokerCommitted) -> None:
+        if self.is_outdated(node):
+            return
+        if fact.fenced:
+            self.fenced[fact.broker] = None
+        else:
+            self.fenced.pop(fact.broker, None)
+
     def _elected(self, _: str, fact: cf.LeaderElected) -> None:
         if fact.because.rule in (cf.UNCLEAN, cf.LAST_KNOWN):
             self.of(f"{fact.topic}-{fact.partition}").unclean = True
@@ -300,6 +314,7 @@ class Ghosts:
         quorum = self.quorum
         quorum.epoch_before = quorum.epochs.get(node, 0)
         quorum.epochs[node] = fact.epoch
+        quorum.leads_since.pop(node, None)
         if fact.role == "Leader":
             quorum.leaders.setdefault(fact.epoch, node)
             self.metadata.leading[node] = fact.epoch
@@ -314,6 +329,9 @@ class Ghosts:
 
     def _quorum_high_watermark(self, node: str, fact: qf.QuorumHighWatermarkMoved) -> None:
         self.quorum.high_watermarks[node] = fact.to
+        if fact.leads:
+            self.quorum.high_watermark_before = self.quorum.leads_since.get(node, -1)
+            self.quorum.leads_since[node] = fact.to
         partition = self.metadata
         partition.log(node).high_watermark = fact.to
         if fact.leads and fact.to > partition.true_high_watermark:
@@ -360,6 +378,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     cf.PartitionRegistered: Ghosts._registered,
     cf.LeaderElected: Ghosts._elected,
     cf.TopicRegistered: Ghosts._topic_registered,
+    cf.BrokerCommitted: Ghosts._broker_committed,
     cf.TopicRemoved: Ghosts._topic_removed,
     cf.ControllerActivated: Ghosts._activated,
     qf.QuorumRoleChanged: Ghosts._role,

@@ -14,6 +14,7 @@ from typing import Any
 
 import attrs
 
+from kafsim.cluster.controller_invariants import CONTROLLER_INVARIANTS
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
 from kafsim.cluster.quorum_invariants import QUORUM_INVARIANTS
 from kafsim.cluster.world import Stated
@@ -198,6 +199,7 @@ INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[type, ...
     "one-leader-per-epoch": (one_leader_per_epoch, (bf.BecameLeader,)),
     "high-watermark-monotone": (high_watermark_monotone, (bf.HighWatermarkMoved,)),
     "idempotence": (idempotence, (lf.RecordsAppended,)),
+    **CONTROLLER_INVARIANTS,
     **QUORUM_INVARIANTS,
 }
 

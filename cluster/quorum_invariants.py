@@ -70,6 +70,18 @@ def quorum_high_watermark_on_majority(ghosts: Ghosts, node: str, fact: qf.Quorum
         yield f"{node} takes offset {fact.to} for committed, and only {', '.join(holders)} have it"
 
 
+def quorum_high_watermark_monotone(ghosts: Ghosts, node: str, fact: qf.QuorumHighWatermarkMoved) -> Wrong:
+    """While a node leads, its high watermark never goes down [K1]."""
+    if fact.leads and fact.to < ghosts.quorum.high_watermark_before:
+        yield f"{node} leads the quorum and goes from {ghosts.quorum.high_watermark_before} back to {fact.to}"
+
+
+def leader_takes_no_snapshot(ghosts: Ghosts, node: str, fact: qf.SnapshotTaken) -> Wrong:
+    """Whoever leads has everything, and fetches no snapshot [K6]."""
+    if fact.fetched and node in ghosts.metadata.leading:
+        yield f"{node} leads the quorum and fetches the snapshot that ends at {fact.end_offset}"
+
+
 def quorum_epoch_monotone(ghosts: Ghosts, node: str, fact: qf.QuorumRoleChanged) -> Wrong:
     """The epoch of a node never goes down, not even when it is restarted [K2]."""
     if ghosts.quorum.epoch_before > fact.epoch:
@@ -110,6 +122,8 @@ QUORUM_INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[ty
     "quorum-leader-completeness": (quorum_leader_completeness, (qf.QuorumRoleChanged,)),
     "metadata-log-matching": (metadata_log_matching, (qf.QuorumHighWatermarkMoved,)),
     "quorum-high-watermark-on-majority": (quorum_high_watermark_on_majority, (qf.QuorumHighWatermarkMoved,)),
+    "quorum-high-watermark-monotone": (quorum_high_watermark_monotone, (qf.QuorumHighWatermarkMoved,)),
+    "leader-takes-no-snapshot": (leader_takes_no_snapshot, (qf.SnapshotTaken,)),
     "quorum-epoch-monotone": (quorum_epoch_monotone, (qf.QuorumRoleChanged,)),
     "one-active-controller-per-epoch": (one_active_controller_per_epoch, (cf.ControllerActivated,)),
     "registrations-monotone": (registrations_monotone, (cf.PartitionRegistered,)),

@@ -188,6 +188,10 @@ class Controller:
         return self._reader.next_offset - 1
 
     @property
+    def owes_answers(self) -> bool:
+        return bool(self._deferred)
+
+    @property
     def requests(self) -> list[type]:
         """The classes of requests that are served."""
         return list(self._handlers)
@@ -324,6 +328,8 @@ class Controller:
             self.heartbeats.register(broker.id, fenced=broker.fenced)
 
     def _removed(self, record: Any) -> list[Any]:
+        if isinstance(record, UnregisterBrokerRecord):
+            return [self._broker_fact(record.broker_id, gone=True)]
         if not isinstance(record, RemoveTopicRecord):
             return []
         name = self.state.topic_names[record.topic_id]
@@ -334,14 +340,27 @@ class Controller:
         """The end of the log may hold changes that the process before did not live to state."""
         for name, topic_id in self.state.topic_ids.items():
             self.outbox.happened(facts.TopicRegistered(topic=name, topic_id=uuid.to_text(topic_id)))
-        for fact in self._facts_of_topic(""):
+        brokers = [self._broker_fact(id_) for id_ in self.state.brokers]
+        unfenced, fenced = [b for b in brokers if not b.fenced], [b for b in brokers if b.fenced]
+        for fact in [*unfenced, *self._facts_of_topic(""), *fenced]:
             self.outbox.happened(fact)
+
+    def _broker_fact(self, id_: int, *, gone: bool = False) -> facts.BrokerCommitted:
+        broker = self.state.brokers[id_]
+        return facts.BrokerCommitted(
+            broker=id_,
+            epoch=broker.epoch,
+            fenced=broker.fenced or gone,
+            in_controlled_shutdown=broker.in_controlled_shutdown,
+        )
 
     def _facts_of(self, record: Any) -> list[Any]:
         if isinstance(record, TopicRecord):
             return [facts.TopicRegistered(topic=record.name, topic_id=uuid.to_text(record.topic_id))]
         if isinstance(record, (PartitionRecord, PartitionChangeRecord)):
             return [self._partition_fact((record.topic_id, record.partition_id))]
+        if isinstance(record, (RegisterBrokerRecord, BrokerRegistrationChangeRecord)):
+            return [self._broker_fact(record.broker_id)]
         if isinstance(record, FeatureLevelRecord):
             return [facts.FeatureLevelChanged(feature=record.name, level=record.feature_level)]
         if isinstance(record, ClearElrRecord):

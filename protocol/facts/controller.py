@@ -150,6 +150,16 @@ class PartitionRegistered:
 
 
 @fact(STATE)
+class BrokerCommitted:
+    """The registration of a broker, as committed; fenced too when it is gone."""
+
+    broker: int
+    epoch: int
+    fenced: bool
+    in_controlled_shutdown: bool
+
+
+@fact(STATE)
 class TopicRegistered:
     topic: str
     topic_id: str

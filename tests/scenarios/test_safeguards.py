@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import attrs
 import pytest
 
+from kafsim import simulate
+from kafsim.broker.replica_fetcher import FetchState
+from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.errors import CoreFailed
 from kafsim.cluster.invariants import INVARIANTS, Monitor
 from kafsim.cluster.world import Stated
+from kafsim.controller.controller import Deferred
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import controller as cf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.safeguards import ALL_ON, names
-from kafsim.protocol.types import Address, EventNumber, Micros
+from kafsim.protocol.types import Address, ConnectionId, EventNumber, Header, Micros
 from kafsim.scenarios.plan import Load, Plan, Topic, operation
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.simulation import Run
@@ -172,6 +177,10 @@ def test_a_controller_that_keeps_what_was_never_committed_goes_wrong() -> None:
     assert run_plan(plan_of(14, controllers=3), dispatch="direct", wire="share").ok
 
 
+def _fenced(broker: int) -> cf.BrokerCommitted:
+    return cf.BrokerCommitted(broker=broker, epoch=1, fenced=True, in_controlled_shutdown=False)
+
+
 def _registered(partition_epoch: int, isr: tuple[int, ...]) -> cf.PartitionRegistered:
     return cf.PartitionRegistered(
         topic="t",
@@ -209,7 +218,85 @@ def test_a_high_watermark_that_no_majority_has_is_seen() -> None:
     assert "quorum-high-watermark-on-majority" in {violation.invariant for violation in monitor.violations}
 
 
+def _partition(**changes: object) -> cf.PartitionRegistered:
+    return attrs.evolve(_registered(5, (1, 2)), **changes)
+
+
+@pytest.mark.parametrize(
+    ("facts", "invariant"),
+    [
+        ([_partition(isr=(1, 4))], "isr-and-elr-valid"),
+        ([_partition(elr=(2, 3), min_isr=3)], "isr-and-elr-valid"),
+        ([_partition(), _partition(partition_epoch=6, elr=(3,))], "isr-and-elr-valid"),
+        ([_partition(), _partition(partition_epoch=6, leader=-1, isr=(), elr=())], "recovery-leader-known"),
+        ([_fenced(2), _partition()], "fenced-not-in-sync"),
+        ([_partition(), _fenced(2)], "fenced-not-in-sync"),
+    ],
+)
+def test_states_that_the_controller_must_not_commit_are_seen(facts: list[object], invariant: str) -> None:
+    monitor = Monitor()
+    for fact in facts:
+        _state(monitor, 101, fact)
+    assert invariant in {violation.invariant for violation in monitor.violations}
+
+
+def test_a_leader_of_the_quorum_that_goes_back_or_takes_a_snapshot_is_seen() -> None:
+    monitor = Monitor()
+    why = because(qf.LEADER_SAYS, leader=101)
+    role = qf.QuorumRoleChanged(
+        role="Leader", was="Candidate", epoch=1, leader=101, voted=101, is_voter=True, because=why
+    )
+    _state(monitor, 101, role)
+    _state(monitor, 101, qf.QuorumHighWatermarkMoved(to=5, epoch=1, leads=True, because=why))
+    _state(monitor, 101, qf.QuorumHighWatermarkMoved(to=4, epoch=1, leads=True, because=why))
+    _state(monitor, 101, qf.SnapshotTaken(end_offset=4, epoch=1, records=0, fetched=True))
+    found = {violation.invariant for violation in monitor.violations}
+    assert {"quorum-high-watermark-monotone", "leader-takes-no-snapshot"} <= found
+
+
+async def _two_fetchers(cluster: Cluster) -> None:
+    replica, core = cluster.replica("t-0", 2), cluster.core(2)
+    assert replica is not None
+    assert core is not None
+    core.replicas._fetcher(3)._states[replica.topic_id, 0] = FetchState(replica, 0)
+
+
+async def _a_cut_without_a_snapshot(cluster: Cluster) -> None:
+    core = cluster.controller_of(101)
+    assert core is not None
+    core.raft.log.log.log_start_offset = 3
+
+
+async def _an_answer_owed(cluster: Cluster) -> None:
+    core = cluster.controller_of(102)
+    assert core is not None
+    core._deferred.append(Deferred(0, ConnectionId(1), Header(0, 0, 0), None))
+
+
+@pytest.mark.parametrize(
+    ("plant", "told"),
+    [
+        (_two_fetchers, "copies t-0 from"),
+        (_a_cut_without_a_snapshot, "the metadata begins at 3"),
+        (_an_answer_owed, "is not active and owes answers"),
+    ],
+)
+def test_cores_in_a_state_that_cannot_be_are_seen(plant: Callable[[Cluster], Awaitable[None]], told: str) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)})
+        assert cluster.active_controller == 101
+        await plant(cluster)
+
+    run = simulate(story, brokers=3, controllers=3, seed=2, settle=False)
+    assert any(told in difference for difference in run.differences)
+
+
 PLANTED = {
+    "isr-and-elr-valid",
+    "recovery-leader-known",
+    "fenced-not-in-sync",
+    "quorum-high-watermark-monotone",
+    "leader-takes-no-snapshot",
     "one-leader-per-epoch",
     "high-watermark-monotone",
     "registrations-monotone",
