@@ -110,7 +110,17 @@ of_voters = st.one_of(
     one("add_voter", numbered),
     st.builds(lambda at: Operation(at, "add_controller"), times),
 )
-"""Of dynamic voters that are no brokers. One of them may lose its disk: the others know it by its directory."""
+"""Of dynamic voters that are no brokers."""
+
+
+def _of_dynamic_quorum(draw: st.DrawFn, most: int) -> list[Operation]:
+    """One voter may lose its disk; then no other one is taken out, or a majority of those that are left may be gone."""
+    wiped = draw(st.sampled_from(("", "101", "102", "103")))
+    changes = of_voters
+    if wiped:
+        changes = one("remove_voter", st.just(wiped)) | one("add_voter", st.just(wiped))
+    drawn = draw(st.lists(of_quorum | changes | one("power_failure", controllers), max_size=most))
+    return drawn + (draw(st.lists(one("wipe", st.just(wiped)), max_size=1)) if wiped else [])
 
 
 @st.composite
@@ -119,8 +129,7 @@ def faults(
 ) -> tuple[Operation, ...]:
     """Within the fault budget, in the order of their times; ``quorum`` is one, apart, dynamic or combined."""
     if quorum == "dynamic":
-        of_controllers = draw(st.lists(of_quorum | of_voters | one("power_failure", controllers), max_size=most))
-        of_controllers += draw(st.lists(one("wipe", numbered), max_size=1))
+        of_controllers = _of_dynamic_quorum(draw, most)
     elif quorum == "apart":
         of_controllers = draw(st.lists(of_quorum | one("power_failure", controllers), max_size=most // 2))
     else:

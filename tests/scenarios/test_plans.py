@@ -20,7 +20,7 @@ from kafsim.scenarios.swarm import FAST, plan_of
 @given(plans())
 def test_any_plan(plan: Plan) -> None:
     run = run_plan(plan, dispatch="direct", wire="share")
-    note(f"{run.verdict}: {run.history}")
+    note(f"{run.verdict}: {run.history}; {', '.join(f'{o.at} {o}' for o in plan.operations)}")
     assert run.violations == ()
     assert run.differences == ()
     assert run.stuck is None
