@@ -19,11 +19,12 @@ from kafsim.clients.consumer import Consumer
 from kafsim.clients.extensions import ConsumerInterceptor, Partitioner, ProducerInterceptor
 from kafsim.clients.producer import Producer
 from kafsim.cluster.admin_handle import AdminHandle
+from kafsim.cluster.aimed import FactTrigger, fact_names
 from kafsim.cluster.handles import ConsumerHandle, ProducerHandle, partition_of
 from kafsim.cluster.node import Node
 from kafsim.cluster.processes import FIRST_CONTROLLER, Processes
 from kafsim.cluster.waits import WITHIN
-from kafsim.cluster.world import World
+from kafsim.cluster.world import Stated, World
 from kafsim.controller.controller import Controller
 from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol.client_config import ADMIN, consumer_settings, producer_settings
@@ -346,6 +347,24 @@ class Cluster:
         return self.brokers[id_]
 
     # ------------------------------------------------------------------------------ faults
+
+    def on(
+        self,
+        fact: str,
+        act: Callable[[Stated], object],
+        *,
+        nth: int = 1,
+        where: Callable[[Stated], bool] = lambda _: True,
+    ) -> FactTrigger:
+        """Do something right after the nth fact of a name, ``BecameLeader`` for one, that ``where`` takes.
+
+        ``act`` is told what was stated: its ``node``, ``time`` and ``fact``. ValueError for a name that is not known.
+        """
+        if fact not in fact_names():
+            raise ValueError(f"there is no fact {fact!r}")
+        trigger = FactTrigger(self.world, fact, act, nth, where)
+        self.world.listen(trigger)
+        return trigger
 
     def kill(self, who: int | str) -> None:
         """SIGKILL."""

@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 
 import attrs
 
+from kafsim.cluster.aimed import fact_names
 from kafsim.cluster.processes import FIRST_CONTROLLER
 from kafsim.controller.controller import FEATURES
 from kafsim.protocol.features import KRAFT_VERSION
@@ -48,6 +49,8 @@ OF_VOTERS = ("add_voter", "remove_voter")
 
 
 ROLES = ("broker", "controller", "follower", "leader", "standby")
+TELLER = "teller"
+"""The node that stated the fact which an operation is aimed at."""
 
 
 @attrs.frozen(kw_only=True)
@@ -76,14 +79,20 @@ class Load:
 
 @attrs.frozen
 class Operation:
-    """Something done to a node at a time."""
+    """Something done to a node at a time; with ``on`` right after the ``nth`` fact of that name which comes later.
+
+    The node that stated the fact is called ``teller``.
+    """
 
     at: float
     do: str
     arguments: tuple[str | int | float, ...] = ()
+    on: str = ""
+    nth: int = 1
 
     def __str__(self) -> str:
-        return " ".join(map(str, (self.do, *self.arguments)))
+        after = f" after {self.on}" + (f" number {self.nth}" if self.nth > 1 else "") if self.on else ""
+        return " ".join(map(str, (self.do, *self.arguments))) + after
 
 
 @attrs.frozen(kw_only=True)
@@ -105,9 +114,11 @@ class Plan:
     safeguards: Safeguards = ALL_ON
 
 
-def check_node(who: str) -> str:
+def check_node(who: str, *, aimed: bool = False) -> str:
     """A number or a role; whether somebody has it is known only when the time comes. PlanError for what is neither."""
     role, _, name = who.partition(":")
+    if who == TELLER and aimed:
+        return who
     if who in ("controller", "standby") or who.isdigit():
         return who
     if who.startswith("standby/") and who.removeprefix("standby/").isdigit():
@@ -121,7 +132,16 @@ def check_node(who: str) -> str:
     return who
 
 
-def operation(at: object, do: object, *arguments: object) -> Operation:
+def aimed(given: Operation, on: object, nth: object = 1) -> Operation:
+    """At a fact. PlanError for one that is not known."""
+    if on not in fact_names():
+        raise suggest("there is no fact", str(on), fact_names())
+    if not isinstance(nth, int) or isinstance(nth, bool) or nth < 1:
+        raise PlanError(f"{given}: nth must be a number from 1 on, not {nth!r}")
+    return attrs.evolve(given, on=str(on), nth=nth)
+
+
+def operation(at: object, do: object, *arguments: object, is_aimed: bool = False) -> Operation:
     """Checked: PlanError for an operation that is not known or has other arguments."""
     if do not in OPERATIONS and do not in REQUESTS:
         raise suggest("unknown operation", str(do), [*OPERATIONS, *REQUESTS])
@@ -131,7 +151,7 @@ def operation(at: object, do: object, *arguments: object) -> Operation:
         return _request(float(at), str(do), arguments)
     if len(arguments) != OPERATIONS[str(do)]:
         raise PlanError(f"{do} takes {OPERATIONS[str(do)]} arguments, not {len(arguments)}")
-    nodes = [check_node(str(node)) for node in _nodes(str(do), arguments)]
+    nodes = [check_node(str(node), aimed=is_aimed) for node in _nodes(str(do), arguments)]
     for number in arguments[len(nodes) :]:
         if not isinstance(number, (int, float)) or isinstance(number, bool) or not 0 <= number < 1e9:
             raise PlanError(
@@ -247,9 +267,12 @@ def _operation(given: Any) -> Operation:
     if not isinstance(given, dict):
         raise PlanError(f"an operation must be a table, not {given!r}")
     for key in given:
-        if key not in ("at", "do", "arguments"):
-            raise suggest("an operation has no", key, ("at", "do", "arguments"))
-    return operation(given.get("at"), given.get("do"), *_list(given.get("arguments", []), "arguments"))
+        if key not in ("at", "do", "arguments", "on", "nth"):
+            raise suggest("an operation has no", key, ("at", "do", "arguments", "on", "nth"))
+    is_aimed = "on" in given
+    at, arguments = given.get("at", 0 if is_aimed else None), _list(given.get("arguments", []), "arguments")
+    made_ = operation(at, given.get("do"), *arguments, is_aimed=is_aimed)
+    return aimed(made_, given["on"], given.get("nth", 1)) if is_aimed else made_
 
 
 def _check_topics(given: Operation, names: set[str]) -> None:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import attrs
+
 from kafsim.cluster.admin_handle import AdminHandle
+from kafsim.cluster.aimed import FactTrigger
 from kafsim.cluster.cluster import Cluster, ClusterShape, UnknownNode
 from kafsim.cluster.handles import ProducerHandle
-from kafsim.cluster.world import WORLD
+from kafsim.cluster.world import WORLD, Stated
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import OF_VOTERS, REQUESTS, Load, Operation, Plan
+from kafsim.scenarios.plan import OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
@@ -35,12 +38,14 @@ def run_plan(plan: Plan, **options: object) -> Run:
 
 async def play(cluster: Cluster, plan: Plan) -> None:
     """Everything happens at its time; what comes after ``until`` does not."""
-    await begin(cluster, plan)
+    triggers = await begin(cluster, plan)
     await cluster.world.advance(Micros(round(plan.until * 1_000_000)))
+    for trigger in triggers:
+        trigger.disarm()
 
 
-async def begin(cluster: Cluster, plan: Plan) -> None:
-    """Create the topics, and put loads and operations on the clock."""
+async def begin(cluster: Cluster, plan: Plan) -> list[FactTrigger]:
+    """Create the topics, and put loads and operations on the clock; what was aimed at facts may be disarmed."""
     for topic in plan.topics:
         placed = dict(enumerate(topic.assignment))
         await cluster.admin.create_topic(
@@ -53,11 +58,36 @@ async def begin(cluster: Cluster, plan: Plan) -> None:
     start = cluster.world.clock.now
     for number, load in enumerate(plan.loads):
         schedule_load(cluster, start, number, load, plan.until)
+    triggers: list[FactTrigger] = []
     for operation in plan.operations:
         if operation.at >= plan.until:
             continue
-        at = start + round(operation.at * 1_000_000)
-        cluster.world.at(at, lambda o=operation: perform(cluster, o), f"plan: {operation}")  # type: ignore[misc]
+        triggers += schedule(cluster, operation, start, "plan")
+    return triggers
+
+
+def schedule(cluster: Cluster, operation: Operation, start: int, whose: str) -> list[FactTrigger]:
+    """Put an operation on the clock, or aim it; times count from ``start``. What was aimed may be disarmed."""
+    at = start + round(operation.at * 1_000_000)
+    if operation.on:
+        return [_aim(cluster, operation, at)]
+    cluster.world.at(at, lambda: perform(cluster, operation), f"{whose}: {operation}")
+    return []
+
+
+def _aim(cluster: Cluster, operation: Operation, at: int) -> FactTrigger:
+    """Right after a fact that is stated from this time on."""
+
+    def act(stated: Stated) -> None:
+        arguments = tuple(str(stated.node.id) if a == TELLER else a for a in operation.arguments)
+        role = stated.node.role
+        if TELLER in operation.arguments and role not in ("broker", "controller"):
+            why = f"{operation.on} was stated by {stated.node}"
+            cluster.world.happened(WORLD, FaultSkipped(operation=str(operation), why=why))
+        else:
+            perform(cluster, attrs.evolve(operation, arguments=arguments))
+
+    return cluster.on(operation.on, act, nth=operation.nth, where=lambda stated: stated.time >= at)
 
 
 def schedule_load(cluster: Cluster, start: int, number: int, load: Load, until: float) -> None:

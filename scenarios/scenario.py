@@ -10,10 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import attrs
 
+from kafsim.cluster.aimed import FactTrigger
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.handles import Pending, ProducerHandle
+from kafsim.scenarios import planned
 from kafsim.scenarios.plan import Operation
-from kafsim.scenarios.planned import perform
 from kafsim.scenarios.simulation import outcome
 
 TOPIC = "orders"
@@ -71,12 +72,14 @@ def _rotated(brokers: list[int], by: int) -> list[int]:
     return brokers[by:] + brokers[:by]
 
 
-def schedule(cluster: Cluster, given: Given) -> None:
-    """The faults that a user asked for, each at its time after the cluster is ready."""
+def schedule(cluster: Cluster, given: Given) -> list[FactTrigger]:
+    """The faults that a user asked for, each at its time after the cluster is ready; those aimed at facts."""
     begin = cluster.world.clock.now
-    for operation in given.operations:
-        at = begin + round(operation.at * 1_000_000)
-        cluster.world.at(at, lambda o=operation: perform(cluster, o), f"asked for: {operation}")  # type: ignore[misc]
+    return [
+        trigger
+        for operation in given.operations
+        for trigger in planned.schedule(cluster, operation, begin, "asked for")
+    ]
 
 
 async def send_all(

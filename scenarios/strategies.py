@@ -19,6 +19,24 @@ from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.scenarios.plan import Load, Operation, Plan, Topic
 from kafsim.scenarios.swarm import FAST
 
+AIMED_AT = (
+    "BecameLeader",
+    "BecameFollower",
+    "IsrProposed",
+    "IsrChanged",
+    "LeaderElected",
+    "BrokerFenced",
+    "BrokerRegistered",
+    "BrokerStateChanged",
+    "ControllerActivated",
+    "ControllerRenounced",
+    "LogTruncated",
+    "HighWatermarkMoved",
+    "QuorumRoleChanged",
+    "RecordsAppended",
+    "TruncationDecided",
+    "VotersChanged",
+)
 CONTROLLERS = ("controller", "standby", "standby/1")
 times = st.integers(0, 100).map(lambda tenths: tenths / 10)
 
@@ -58,6 +76,14 @@ class Faults:
             self.brokers,
         )
         """Of the second disk, once the controller knows what is on it."""
+        self.aimed = st.builds(
+            lambda at, do, fact, nth: Operation(at, do, ("teller",), on=fact, nth=nth),
+            times,
+            st.sampled_from(("kill", "kill", "pause", "isolate", "stop")),
+            st.sampled_from(AIMED_AT),
+            st.integers(1, 6),
+        )
+        """At whoever has just decided or done something."""
         self.power_failures = one("power_failure", st.sampled_from(self.ids))
 
     def _pairs(self, do: str, *more: st.SearchStrategy[int]) -> st.SearchStrategy[Operation]:
@@ -139,6 +165,7 @@ def faults(
         drawn = [*draw(st.lists(possible.gentle, max_size=most - 1)), draw(possible.power_failures)]
     else:
         drawn = draw(st.lists(possible.gentle | possible.kills, max_size=most))
+        drawn += draw(st.lists(possible.aimed, max_size=2))
     if loses_power and quorum == "combined":
         of_controllers = [operation for operation in of_controllers if operation.do != "kill"]
         drawn = [o for o in drawn if (o.do, o.arguments) != ("kill", ("controller",))]

@@ -9,7 +9,7 @@ from pathlib import Path
 from kafsim.cli.errors import UsageError, unknown
 from kafsim.protocol.client_config import PRODUCER, producer_settings
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
-from kafsim.scenarios.plan import Operation, check_node
+from kafsim.scenarios.plan import Operation, aimed, check_node
 from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Record
 
@@ -80,11 +80,11 @@ def _kind(name: str) -> tuple[str, str]:
 
 
 def faults(kills: Iterable[str], cuts: Iterable[str]) -> tuple[Operation, ...]:
-    """``--kill WHO@T`` and ``--cut A,B@T1..T2``, in the order of their times."""
+    """``--kill WHO@T`` or ``--kill WHO@FACT``, and ``--cut A,B@T1..T2``, in the order of their times."""
     found: list[Operation] = []
     for kill in kills:
         who, at = _at(kill, "--kill", "leader:orders-0@1.5")
-        found.append(Operation(_seconds(at, "--kill"), "kill", (_node(who),)))
+        found.append(_kill(who, at))
     for cut in cuts:
         pair, span = _at(cut, "--cut", "1,2@2..4")
         one, comma, other = pair.partition(",")
@@ -97,6 +97,18 @@ def faults(kills: Iterable[str], cuts: Iterable[str]) -> tuple[Operation, ...]:
         if found[-1].at < found[-2].at:
             raise UsageError(f"--cut {cut}: it ends before it begins")
     return tuple(sorted(found, key=lambda operation: operation.at))
+
+
+def _kill(who: str, at: str) -> Operation:
+    """At a time; or right after a fact, ``teller@BecameLeader`` or ``1@IsrChanged:2``."""
+    fact, _, nth = at.partition(":")
+    if not fact.isidentifier():
+        return Operation(_seconds(at, "--kill"), "kill", (_node(who),))
+    try:
+        killed = Operation(0.0, "kill", (check_node(who, aimed=True),))
+        return aimed(killed, fact, int(nth) if nth.isdigit() else 1)
+    except PlanError as error:
+        raise UsageError(f"--kill: {error}") from None
 
 
 def _at(given: str, option: str, example: str) -> tuple[str, str]:

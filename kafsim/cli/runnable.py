@@ -72,11 +72,13 @@ def find(name: str, asked: Asked) -> Runnable:
     _check(given.operations, shape)
 
     async def story(cluster: Cluster) -> None:
-        schedule(cluster, given)
+        triggers = schedule(cluster, given)
         try:
             await scenario.play(cluster, given)
         except KafkaError as error:
             raise UsageError(f"{name}: {error}") from None
+        for trigger in triggers:
+            trigger.disarm()
 
     seed = asked.seed or 0
     return Runnable(name=name, seed=seed, expected=scenario.expected, run=_runner(story, seed, shape))
@@ -194,13 +196,15 @@ def _story(path: Path, asked: Asked) -> Runnable:
     _check(given.operations, shape)
 
     async def play(cluster: Cluster) -> None:
-        schedule(cluster, given)
+        triggers = schedule(cluster, given)
         try:
             await story(cluster)
         except (RunError, trio.Cancelled):
             raise
         except (Exception, SystemExit) as error:
             raise StoryFailed(_where(path, error)) from error
+        for trigger in triggers:
+            trigger.disarm()
 
     seed = asked.seed or 0
     runner = _runner(play, seed, shape)

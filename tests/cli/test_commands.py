@@ -235,3 +235,10 @@ def test_every_command_has_a_line_in_the_help():
     told = kafsim("--help").stdout
     for name in ("run", "scenarios", "why", "describe", "log", "check", "compare", "dump-log"):
         assert any(line.split("│")[1].split()[0] == name for line in told.splitlines() if "│" in line), name
+
+
+def test_a_kill_at_a_fact():
+    told = kafsim("run", "leader-killed", "--kill", "teller@BecameLeader:2")
+    assert "lost 0" in told.stdout
+    wrong = kafsim("run", "leader-killed", "--kill", "1@BecameLeader2", code=2)
+    assert "there is no fact 'BecameLeader2'; did you mean 'BecameLeader'?" in wrong.stderr

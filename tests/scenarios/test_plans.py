@@ -10,6 +10,10 @@ from pathlib import Path
 import pytest
 from hypothesis import given, note
 
+from kafsim.cluster.world import Stated
+from kafsim.protocol.facts.broker import BecameLeader
+from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.facts.world import NodeKilled
 from kafsim.protocol.safeguards import names
 from kafsim.scenarios.plan import OPERATIONS, REQUESTS, Load, Operation, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
@@ -101,6 +105,43 @@ def test_a_fetch_of_the_incarnation_before_arrives_after_one_of_the_next() -> No
     assert run_plan(plan, dispatch="direct", wire="share").ok
 
 
+def test_a_fault_is_aimed_at_a_fact() -> None:
+    """The broker that takes over dies in that moment, then the next one."""
+    plan = from_mapping(
+        {
+            "brokers": 3,
+            "configs": FAST,
+            "topics": [{"name": "t", "configs": {"min.insync.replicas": 1}}],
+            "loads": [{"topic": "t", "count": 10}],
+            "operations": [
+                {"at": 0.5, "do": "kill", "arguments": ["leader:t-0"]},
+                {"at": 0.5, "on": "BecameLeader", "do": "kill", "arguments": ["teller"]},
+                {"on": "BecameLeader", "nth": 99, "do": "kill", "arguments": ["teller"]},
+                {"on": "SendAcknowledged", "do": "kill", "arguments": ["teller"]},
+            ],
+        }
+    )
+    killed: list[tuple[int, str]] = []
+    leaders: list[tuple[int, str]] = []
+
+    class Listener:
+        level = STATE
+
+        def on_fact(self, stated: Stated) -> None:
+            if isinstance(stated.fact, NodeKilled):
+                killed.append((stated.time, str(stated.node)))
+            elif isinstance(stated.fact, BecameLeader):
+                leaders.append((stated.time, str(stated.node)))
+
+    run = run_plan(plan, listeners=(Listener(),))
+    assert run.violations == ()
+    assert run.skipped_faults == 1  # a producer is no broker
+    assert len(killed) == 2
+    assert killed[1] == leaders[1]
+    prints = {run_plan(plan, dispatch=d, wire=w).fingerprint for d in ("channel", "direct") for w in ("codec", "share")}
+    assert len(prints) == 1
+
+
 def test_a_plan_is_read_from_a_mapping() -> None:
     plan = from_mapping(
         {
@@ -131,6 +172,15 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
     [
         ({"sed": 1}, "a plan has no 'sed'"),
         ({"operations": [{"at": 1, "do": "kil"}]}, "unknown operation 'kil'"),
+        (
+            {"operations": [{"on": "BecameLeeder", "do": "kill", "arguments": ["teller"]}]},
+            "did you mean 'BecameLeader'",
+        ),
+        (
+            {"operations": [{"on": "IsrChanged", "nth": 0, "do": "kill", "arguments": [1]}]},
+            "nth must be a number from 1",
+        ),
+        ({"operations": [{"at": 1, "do": "kill", "arguments": ["teller"]}]}, "unknown role 'teller'"),
         ({"operations": [{"at": -1, "do": "kill", "arguments": [1]}]}, "the time must be a number of seconds"),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1]}]}, "cut takes 2 arguments, not 1"),
         ({"operations": [{"at": 1, "do": "kill", "arguments": ["leader:t"]}]}, "'leader:t' names no partition"),
