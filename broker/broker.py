@@ -35,6 +35,7 @@ from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
     CHECKPOINT_TIMER,
     CLEANER_TIMER,
+    FLUSH_TIMER,
     HIGH_WATERMARK_TIMER,
     ISR_TIMER,
     RETENTION_TIMER,
@@ -216,6 +217,7 @@ class Broker:
             RETENTION_TIMER: self.replicas.on_retention_timer,
             CHECKPOINT_TIMER: self.replicas.on_checkpoint_timer,
             CLEANER_TIMER: self.replicas.on_cleaner_timer,
+            FLUSH_TIMER: self.replicas.on_flush_timer,
             MOVER_TIMER: self.replicas.mover.on_timer,
             ("channel", "heartbeat"): self._heartbeats.on_timer,
             ("channel", "alter-partition"): self._isr_channel.on_timer,

@@ -30,13 +30,13 @@ from kafsim.protocol.types import Address, ConnectionId, Micros, TopicPartition,
 from kafsim.protocol.uuid import Uuid
 from kafsim.storage.log import Log
 from kafsim.storage.log_cleaner import LogCleaner
-from kafsim.storage.log_config import LogConfig
+from kafsim.storage.log_config import FOREVER, LogConfig
 from kafsim.storage.log_manager import LogManager
 from kafsim.storage.retention import delete_old_segments
 from kafsim.storage.topic_config import log_config
 
 ISR_TIMER, HIGH_WATERMARK_TIMER, RETENTION_TIMER, CHECKPOINT_TIMER = "isr", "high-watermark", "retention", "checkpoint"
-CLEANER_TIMER = "cleaner"
+CLEANER_TIMER, FLUSH_TIMER = "cleaner", "flush"
 
 Before = PartitionState | None
 Make = Callable[[Micros, Partition, PartitionState], None]
@@ -99,6 +99,8 @@ class ReplicaManager:
         self.outbox.set_timer(RETENTION_TIMER, self._after(now, "log.initial.task.delay.ms"))
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
         self.outbox.set_timer(CLEANER_TIMER, self._after(now, "log.cleaner.backoff.ms"))
+        if self._settings["log.flush.scheduler.interval.ms"] < FOREVER:
+            self.outbox.set_timer(FLUSH_TIMER, self._after(now, "log.initial.task.delay.ms"))
 
     def _after(self, now: Micros, setting: str) -> Micros:
         return Micros(now + millis(self._settings[setting]))
@@ -366,6 +368,18 @@ class ReplicaManager:
     def on_checkpoint_timer(self, now: Micros) -> None:
         self.failures.on_directories(lambda directory: directory.write_bounds())
         self.outbox.set_timer(CHECKPOINT_TIMER, self._after(now, "log.flush.offset.checkpoint.interval.ms"))
+
+    def on_flush_timer(self, now: Micros) -> None:
+        """Logs that were not flushed for ``flush.ms``."""
+        wall = self._given.wall_ms(now)
+        for partition in self.by_key.values():
+            log = partition.log
+            if wall - log.flushed_ms >= log.config.flush_ms:
+                try:
+                    log.flush(wall)
+                except DiskError:
+                    self.on_disk_error(partition)
+        self.outbox.set_timer(FLUSH_TIMER, self._after(now, "log.flush.scheduler.interval.ms"))
 
     def on_retention_timer(self, now: Micros) -> None:
         wall = self._given.wall_ms(now)

@@ -79,6 +79,14 @@ class SimFile:
             self._journal.append(Write(self._disk.now(), size, bytes(self._data[size:])))
             del self._data[size:]
 
+    def sync(self) -> None:
+        """The disk is waited for: durable now, and what this input does leaves when the disk is done."""
+        if self._disk.failed:
+            raise DiskError(self.name)
+        self._disk.spend(self.lane, self._disk.flush_us)
+        self._disk.settle_directory()
+        self.settle(self.operations)
+
     def settle(self, operations: int) -> None:
         """The first so many operations have reached the platter."""
         done = operations - self._durable
@@ -233,6 +241,10 @@ class SimDisk:
                 del self._journal[: self._journal.index(marker) + 1]
 
         return done, settle
+
+    def settle_directory(self) -> None:
+        """All names are durable."""
+        self._journal.clear()
 
     def lose_power(self) -> int:
         """The machine is off: take back what was not durable; returns how many bytes changed."""

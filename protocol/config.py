@@ -122,8 +122,8 @@ TOPIC = Settings(
     Setting("compression.zstd.level", INT, 3, has_effect=False),
     Setting("delete.retention.ms", LONG, 24 * HOUR_MS, least=0),
     Setting("file.delete.delay.ms", LONG, 60_000, least=0, has_effect=False),
-    Setting("flush.messages", LONG, MAX_LONG, least=1, has_effect=False),
-    Setting("flush.ms", LONG, MAX_LONG, least=0, has_effect=False),
+    Setting("flush.messages", LONG, MAX_LONG, least=1),
+    Setting("flush.ms", LONG, MAX_LONG, least=0),
     Setting("follower.replication.throttled.replicas", LIST, (), has_effect=False),
     Setting("index.interval.bytes", INT, 4_096, least=0),
     Setting("internal.segment.bytes", INT, None),
@@ -178,7 +178,10 @@ BROKER = Settings(
     Setting("log.cleaner.min.cleanable.ratio", DOUBLE, 0.5, least=0, most=1),
     Setting("log.cleaner.min.compaction.lag.ms", LONG, 0, least=0),
     Setting("log.cleanup.policy", LIST, ("delete",), one_of=("compact", "delete")),
+    Setting("log.flush.interval.messages", LONG, MAX_LONG, least=1),
+    Setting("log.flush.interval.ms", LONG, None),
     Setting("log.flush.offset.checkpoint.interval.ms", INT, 60_000, least=0),
+    Setting("log.flush.scheduler.interval.ms", LONG, MAX_LONG),
     Setting("log.flush.start.offset.checkpoint.interval.ms", INT, 60_000, least=0),
     Setting("log.index.interval.bytes", INT, 4_096, least=0),
     Setting("log.initial.task.delay.ms", LONG, 30_000, least=0),
@@ -223,6 +226,8 @@ BROKER_DEFAULT_OF_TOPIC = {
     "cleanup.policy": "log.cleanup.policy",
     "compression.type": "compression.type",
     "delete.retention.ms": "log.cleaner.delete.retention.ms",
+    "flush.messages": "log.flush.interval.messages",
+    "flush.ms": "log.flush.interval.ms",
     "max.compaction.lag.ms": "log.cleaner.max.compaction.lag.ms",
     "min.cleanable.dirty.ratio": "log.cleaner.min.cleanable.ratio",
     "min.compaction.lag.ms": "log.cleaner.min.compaction.lag.ms",
@@ -272,6 +277,8 @@ def topic_value(name: str, topic: Mapping[str, str], cluster: Mapping[str, str],
     if synonym is None:
         return setting.default
     value = BROKER.by_name[synonym].parse(cluster[synonym]) if synonym in cluster else broker[synonym]
+    if name == "flush.ms" and value is None:
+        return broker["log.flush.scheduler.interval.ms"]
     if name == "retention.ms":
         return max(value, -1)  # Kafka: ``logRetentionTimeMillis``
     return setting.parse(value)

@@ -85,6 +85,8 @@ class Log:
         """Told that the log was cut, or replaced by an empty one."""
         self.recovery_point = 0
         """All below it is durable."""
+        self.flushed_ms = 0
+        """When it was flushed last, or loaded."""
         self.moved: dict[str, Log] = {}
         """Logs whose bounds may differ from their checkpoints; one for all logs of a directory."""
 
@@ -130,6 +132,7 @@ class Log:
             if known is not None:
                 return self._refuse(known)
         self._append(batch, head)
+        self._maybe_flush(now_ms)
         time = head.max_timestamp if head.attributes & batches.LOG_APPEND_TIME else -1
         return Appended(head.base_offset, head.last_offset, log_append_time_ms=time)
 
@@ -164,7 +167,23 @@ class Log:
                 first, last = (head.base_offset if first < 0 else first), head.last_offset
         except RecordError as error:
             return self._refuse(Refused(errors.CORRUPT_MESSAGE, str(error)))
+        if first >= 0:
+            self._maybe_flush(now_ms)
         return Appended(first, last)
+
+    def _maybe_flush(self, now_ms: int) -> None:
+        """After so many messages the disk is waited for (``flush.messages``)."""
+        if self.log_end_offset - self.recovery_point >= self.config.flush_messages:
+            self.flush(now_ms)
+
+    def flush(self, now_ms: int) -> None:
+        """Wait until all that is not durable yet is on the disk."""
+        if self.recovery_point >= self.log_end_offset:
+            return
+        for segment in self.segments[self._segment_index(self.recovery_point) :]:
+            segment.file.sync()
+        self.flushed_ms = now_ms
+        self.on_flushed(self.log_end_offset)
 
     def _append(self, batch: bytes, head: BatchHeader) -> None:
         self.active.append(batch, head)

@@ -30,6 +30,8 @@ class LogConfig:
     delete_retention_ms: int = 24 * HOUR_MS
     min_compaction_lag_ms: int = 0
     max_compaction_lag_ms: int = FOREVER
+    flush_messages: int = FOREVER
+    flush_ms: int = FOREVER
     producer_id_expiration_ms: int = 24 * HOUR_MS
 
     @property

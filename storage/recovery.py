@@ -47,6 +47,7 @@ def load(
     log.epochs.truncate_from_start(log.log_start_offset)
     log.rebuild_producers(log.log_end_offset, now_ms)
     log.set_high_watermark(high_watermark)
+    log.flushed_ms = now_ms
     _state_what_was_found(log, clean=clean)
     return log
 

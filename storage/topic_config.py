@@ -34,5 +34,7 @@ def log_config(topic: Mapping[str, str], cluster: Mapping[str, str], broker: Map
         delete_retention_ms=value("delete.retention.ms"),
         min_compaction_lag_ms=value("min.compaction.lag.ms"),
         max_compaction_lag_ms=value("max.compaction.lag.ms"),
+        flush_messages=value("flush.messages"),
+        flush_ms=value("flush.ms"),
         producer_id_expiration_ms=broker["producer.id.expiration.ms"],
     )
