@@ -150,10 +150,9 @@ class LeaderState:
     # ------------------------------------------------------------------- check quorum
 
     def heard_of(self, now: Micros, key: ReplicaKey) -> None:
-        """A voter has fetched records or a snapshot."""
-        if not self.is_voter(key):
-            return
-        self._fetched[key.id] = None
+        """A replica has fetched records or a snapshot; an observer's are enough for the only voter."""
+        if self.is_voter(key):
+            self._fetched[key.id] = None
         needed = len(self.voters) // 2 + 1 - (self.me.id in self.voters)
         if len(self._fetched) >= needed:
             self._fetched.clear()

@@ -44,6 +44,19 @@ def test_a_cluster_grows_from_one_voter_to_three() -> None:
     _run(story, controllers=1, **DYNAMIC)
 
 
+def test_an_only_voter_that_led_for_long_stays_leader_when_another_joins() -> None:
+    """The fetches of its observers keep its check of the quorum from running out."""
+
+    async def story(cluster: Cluster) -> None:
+        new = cluster.add_controller()
+        await cluster.advance(10)
+        await cluster.add_voter(new)
+        await cluster.advance(10)
+        assert cluster.active_controller == 101
+
+    _run(story, controllers=1, **DYNAMIC)
+
+
 def test_the_active_controller_may_be_removed() -> None:
     async def story(cluster: Cluster) -> None:
         old = await _leads(cluster)
