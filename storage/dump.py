@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import json
+import re
 import struct
 from collections.abc import Iterator
+from typing import Any
 
-from kafsim.protocol.metadata import serde
+from kafsim.protocol.metadata import control_records, serde
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.records import compression, control, old
 from kafsim.protocol.records.batch import BatchHeader, Span
 from kafsim.protocol.records.errors import CorruptRecord, RecordError
 from kafsim.protocol.records.record import Record, iterate_batch
 from kafsim.protocol.wire import codec
+from kafsim.protocol.wire.json_form import to_json
 from kafsim.protocol.wire.primitives import WireError
 from kafsim.storage.producer_state import read_snapshot
 
-SUFFIXES = (".log", ".index", ".timeindex", ".txnindex", ".snapshot")
+SUFFIXES = (".log", ".checkpoint", ".index", ".timeindex", ".txnindex", ".snapshot")
+_SNAPSHOT_ID = re.compile(r"(\d+)-(\d+)\.checkpoint")
+
+CONTROL = {
+    control.LEADER_CHANGE: (" LeaderChange: ", control_records.LeaderChangeMessage),
+    control.SNAPSHOT_HEADER: (" SnapshotHeader ", control_records.SnapshotHeaderRecord),
+    control.SNAPSHOT_FOOTER: (" SnapshotFooter ", control_records.SnapshotFooterRecord),
+    control.KRAFT_VERSION: (" KRaftVersion ", control_records.KRaftVersionRecord),
+    control.KRAFT_VOTERS: (" KRaftVoters ", control_records.VotersRecord),
+}
+"""What goes before the JSON of a control record, and its class."""
 
 
 def dump(name: str, data: bytes, *, metadata: bool = False) -> Iterator[str]:
@@ -25,7 +39,12 @@ def dump(name: str, data: bytes, *, metadata: bool = False) -> Iterator[str]:
     base = name.rpartition("/")[2].partition(".")[0]
     offset = int(base) if base.isdigit() else 0
     if suffix == ".log":
-        yield from _log(name, data, offset, metadata=metadata)
+        yield f"Log starting offset: {offset}"
+        yield from _log(name, data, metadata=metadata)
+    elif suffix == ".checkpoint":
+        snapshot = _SNAPSHOT_ID.search(name)
+        yield _snapshot_title(*snapshot.groups()) if snapshot else "KRaft bootstrap snapshot"
+        yield from _log(name, data, metadata=metadata)
     elif suffix == ".index":
         yield from _index(name, data, offset)
     elif suffix == ".timeindex":
@@ -36,8 +55,11 @@ def dump(name: str, data: bytes, *, metadata: bool = False) -> Iterator[str]:
         yield from _snapshot(data)
 
 
-def _log(name: str, data: bytes, base_offset: int, *, metadata: bool) -> Iterator[str]:
-    yield f"Log starting offset: {base_offset}"
+def _snapshot_title(offset: str, epoch: str) -> str:
+    return f"Snapshot end offset: {int(offset)}, epoch: {int(epoch)}"
+
+
+def _log(name: str, data: bytes, *, metadata: bool) -> Iterator[str]:
     short = name.rpartition("/")[2]
     end = 0
     try:
@@ -71,7 +93,7 @@ def _batch(data: bytes, span: Span, *, metadata: bool) -> Iterator[str]:
     try:
         for record in iterate_batch(data, span.position):
             yield _record(record, head, label, metadata=metadata)
-    except RecordError as error:
+    except (RecordError, WireError) as error:
         yield f"| records cannot be read: {error}"
 
 
@@ -97,8 +119,8 @@ def _record(record: Record, head: BatchHeader | None, label: str, *, metadata: b
         line += f" sequence: {record.sequence} headerKeys: [{names}]"
         if head.is_control and record.key is not None:
             return line + _control(record.key, record.value or b"")
-    if metadata and record.value is not None:
-        return f"{line} payload: {_metadata(record.value)}"
+    if metadata:
+        return f"{line} payload: {_metadata(record)}"
     line += "" if record.key is None else f" key: {_text(record.key)}"
     return line + ("" if record.value is None else f" payload: {_text(record.value)}")
 
@@ -115,15 +137,24 @@ def _control(key: bytes, value: bytes) -> str:
     type_ = control.control_type(key)
     if type_ in (control.ABORT, control.COMMIT):
         return f" endTxnMarker: {control.NAMES[type_]} coordinatorEpoch: {control.coordinator_epoch(value)}"
-    return f" controlType: {control.NAMES.get(type_, 'UNKNOWN')}({type_})"
+    if type_ not in CONTROL:
+        return f" controlType: UNKNOWN({type_})"
+    label, cls = CONTROL[type_]
+    version = int.from_bytes(value[:2], "big")
+    return label + _json(to_json(codec.decode(cls, value, version)[0], version))
 
 
-def _metadata(value: bytes) -> str:
+def _json(value: dict[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+
+
+def _metadata(record: Record) -> str:
     try:
-        record, version = serde.decode(value)
+        value, version = serde.decode(record.value or b"")
     except WireError as error:
-        return f"cannot be read: {error}"
-    return f"{type(record).__name__} v{version} {codec.describe(record)}"
+        return f"Error at {record.offset}, skipping. {error}"
+    type_ = re.sub(r"(?<!^)(?=[A-Z])", "_", type(value).__name__).upper()
+    return _json({"type": type_, "version": version, "data": to_json(value, version)})
 
 
 def _index(name: str, data: bytes, base_offset: int) -> Iterator[str]:

@@ -20,7 +20,7 @@ def dump_log(path: Path, /, *more: Path) -> None:
     from kafsim.storage.dump import dump  # noqa: PLC0415
 
     for file in _files([path, *more]):
-        metadata = file.parent.name.startswith("__cluster_metadata")
+        metadata = file.suffix == ".checkpoint" or file.parent.name.startswith("__cluster_metadata")
         for line in dump(str(file), file.read_bytes(), metadata=metadata):
             print(line)
 
