@@ -247,20 +247,23 @@ def _stop_who_knew_a_broken_disk(cluster: Cluster) -> None:
 
 
 def is_recovered(cluster: Cluster) -> bool:
-    """Every broker serves, and every partition has all its replicas in sync behind a leader that knows it."""
+    """Every broker serves, and every partition has all its replicas in sync behind a leader that knows it.
+
+    Nothing is on its way any more: no reassignment, no ISR proposal, no record above a high watermark.
+    """
     core = cluster.controller_core
     if core is None or not core.is_active or len(core.state.journal) or not cluster.is_ready():
         return False
     if any((broker := cluster.core(id_)) and not broker.lifecycle.is_running for id_ in cluster.brokers):
         return False  # it was asked to stop, and waits for a controller to let it go
     for (topic_id, index), state in core.state.partitions.items():
-        if state.leader < 0 or len(state.isr) != len(state.replicas):
+        if state.leader < 0 or len(state.isr) != len(state.replicas) or state.adding or state.removing:
             return False
         broker = cluster.core(state.leader)
         replica = None if broker is None else broker.replicas.by_key.get((topic_id, index))
         if replica is None or replica.leader is None or replica.leader_epoch != state.leader_epoch:
             return False
-        if replica.log.high_watermark != replica.log.log_end_offset:
+        if replica.leader.isr.in_flight or replica.log.high_watermark != replica.log.log_end_offset:
             return False
     return True
 
