@@ -29,6 +29,8 @@ class CachedPartition:
     asked: FetchPartition
     sent_high_watermark: int = -1
     sent_log_start: int = -1
+    held: bool = False
+    """The leader's throttle keeps records from this follower."""
 
 
 @attrs.define

@@ -54,9 +54,10 @@ class Move:
 
 
 class LogDirMover:
-    """``fetch_bytes``: how much is copied at a time."""
+    """``fetch_bytes``: how much is copied at a time; ``backoff``: how long to wait while that was too much."""
 
-    def __init__(self, replicas: ReplicaManager, fetch_bytes: int) -> None:
+    def __init__(self, replicas: ReplicaManager, fetch_bytes: int, backoff: Micros) -> None:
+        self._backoff = backoff
         self._replicas = replicas
         self._fetch_bytes = fetch_bytes
         self.assignments: Assignments | None = None
@@ -136,7 +137,10 @@ class LogDirMover:
         self._replicas.outbox.set_timer(TIMER, Micros(now + STEP))
 
     def on_timer(self, now: Micros) -> None:
-        """One step for each move that is not complete."""
+        """One step for each move that is not complete, unless the throttle holds them all back."""
+        if self._replicas.quotas.moves.is_exceeded(now):
+            self._replicas.outbox.set_timer(TIMER, Micros(now + self._backoff))
+            return
         for move in list(self.moves.values()):
             if not move.asked and self._copy(now, move) and move.is_complete:
                 self._ask(now, move)
@@ -161,6 +165,7 @@ class LogDirMover:
             future.replace_all(log.log_start_offset, wall)
         read = log.read(future.log_end_offset, self._fetch_bytes, log.log_end_offset)
         if read.records:
+            self._replicas.quotas.moves.record(now, len(read.records))
             epoch = move.partition.leader_epoch
             try:
                 future.append_as_follower(read.records, epoch, wall)

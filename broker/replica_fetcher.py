@@ -15,6 +15,7 @@ from typing import Any
 import attrs
 
 from kafsim.broker.partition import Partition
+from kafsim.broker.replication_quota import FOLLOWER_RATE, ReplicationQuota, throttle_fact
 from kafsim.protocol import errors
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import because
@@ -54,8 +55,16 @@ class FetchState:
     due: Micros | None = None
     sent: tuple[int, int, int] | None = None
     """Fetch offset, last fetched epoch and log start as the session knows them."""
+    lag: int | None = None
+    """How far the leader's high watermark was above this log, as of its last answer."""
+    held: bool = False
+    """Left out by the follower's throttle."""
     asks: int = 0
     """LATEST or EARLIEST while the leader is asked for that offset."""
+
+    @property
+    def is_ready(self) -> bool:
+        return self.due is None and not self.held
 
     @property
     def wanted(self) -> tuple[int, int, int]:
@@ -73,6 +82,7 @@ class ReplicaFetcher:
         owners: dict[ConnectionId, Any],
         settings: dict[str, Any],
         broker_epoch: Callable[[], int],
+        quota: ReplicationQuota,
     ) -> None:
         self._given = given
         self._outbox = given.outbox
@@ -80,10 +90,12 @@ class ReplicaFetcher:
         self._owners = owners
         self._settings = settings
         self._broker_epoch = broker_epoch
+        self._quota = quota
         self._states: dict[PartitionKey, FetchState] = {}
         self._changed: dict[PartitionKey, None] = {}
         self._forgotten: dict[PartitionKey, None] = {}
         self._delayed: list[tuple[int, PartitionKey]] = []
+        self._held: dict[PartitionKey, None] = {}
         self._session_id = 0
         self._session_epoch = 0
         self._connection: ConnectionId | None = None
@@ -123,6 +135,7 @@ class ReplicaFetcher:
         """Nothing is left to copy from this leader."""
         self._states.clear()
         self._changed.clear()
+        self._held.clear()
         self._outbox.cancel_timer(self._timer)
         self._outbox.cancel_timer(self._retry_timer)
         if self._connection is not None:
@@ -134,7 +147,11 @@ class ReplicaFetcher:
     # --------------------------------------------------------------------------- requests
 
     def _send(self, now: Micros) -> None:
-        if self._in_flight or not self._has_ready():
+        if self._in_flight:
+            return
+        if self._quota.throttled or self._held:
+            self._throttle(now)
+        if not self._has_ready() and not (self._held and self._forgotten and self._session_epoch):
             return
         if self._connection is None:
             self._connection = self._outbox.connect(self._leader, "fetcher")
@@ -146,14 +163,38 @@ class ReplicaFetcher:
 
     def _has_ready(self) -> bool:
         """Is there a partition to ask for?"""
-        return any(state.due is None for state in self._states.values())
+        return any(state.is_ready for state in self._states.values())
+
+    def _throttle(self, now: Micros) -> None:
+        """Leave out whoever lags while the rate is exceeded, take in again whoever is not held any more."""
+        rate = self._quota.rate(now)
+        for key, state in self._states.items():
+            lags = state.lag is None or state.lag > 0
+            held = lags and rate > self._quota.bound and self._quota.throttles(state.partition.tp)
+            if held != state.held:
+                state.held = held
+                self._hold(key, state)
+                fact = throttle_fact(state.partition.name, FOLLOWER_RATE, self._quota.bound, rate, held=held)
+                self._outbox.happened(fact)
+        self._held = {key: None for key, state in self._states.items() if state.held}
+        if self._held and not self._has_ready():
+            again = Micros(now + millis(self._settings["replica.fetch.backoff.ms"]))
+            heapq.heappush(self._delayed, (again, next(iter(self._held))))
+            self._arm_retry()
+
+    def _hold(self, key: PartitionKey, state: FetchState) -> None:
+        if state.held and state.sent is not None:
+            self._forgotten[key], state.sent = None, None
+        elif not state.held and state.due is None:
+            self._changed[key] = None
+            self._forgotten.pop(key, None)
 
     def _request(self) -> FetchRequest:
         keys = list(self._states) if self._session_epoch == 0 else list(self._changed)
         topics: dict[Uuid, list[FetchPartition]] = {}
         for key in keys:
             state = self._states[key]
-            if state.due is None:
+            if state.is_ready:
                 topics.setdefault(key[0], []).append(self._asked(key[1], state))
         self._changed.clear()
         forgotten: dict[Uuid, list[int]] = {}
@@ -252,6 +293,9 @@ class ReplicaFetcher:
             if error:
                 self._delay(now, key, state)
                 return
+            if self._quota.throttles(partition.tp):
+                self._quota.record(now, len(answer.records))
+        state.lag = max(answer.high_watermark - partition.log.log_end_offset, 0)
         partition.take_high_watermark(now, answer.high_watermark, answer.log_start_offset)
 
     def _append_records(self, now: Micros, log: Log, leader_epoch: int, records: bytes) -> int | None:

@@ -12,6 +12,7 @@ from kafsim.broker.log_dir_mover import LogDirMover
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_fetcher import ReplicaFetcher
 from kafsim.broker.replica_progress import ReplicaProgress
+from kafsim.broker.replication_quota import ReplicationQuotas
 from kafsim.controller.metadata_state import (
     BROKER,
     NO_LEADER,
@@ -80,7 +81,10 @@ class ReplicaManager:
         self._metadata = metadata
         self.logs = logs
         self.failures = DirectoryFailures(self)
-        self.mover = LogDirMover(self, settings["replica.fetch.max.bytes"])
+        self.mover = LogDirMover(
+            self, settings["replica.fetch.max.bytes"], millis(settings["replica.fetch.backoff.ms"])
+        )
+        self.quotas = ReplicationQuotas(self.id)
         self.cleaner = LogCleaner(given.outbox, logs, settings)
         self._isr_changes = isr_changes
         self._owners = owners
@@ -272,7 +276,12 @@ class ReplicaManager:
         if fetcher is None:
             address = Address(self._given.address.cluster, "broker", leader)
             fetcher = ReplicaFetcher(
-                self._given, address, self._owners, self._settings, lambda: self._isr_changes.broker_epoch
+                self._given,
+                address,
+                self._owners,
+                self._settings,
+                lambda: self._isr_changes.broker_epoch,
+                self.quotas.follower,
             )
             self.fetchers[leader] = fetcher
         return fetcher
@@ -294,6 +303,7 @@ class ReplicaManager:
         if not touched:
             return
         self._configs.clear()
+        self.quotas.update(self._metadata, touched)
         for partition in self.by_key.values():
             partition.log.config = self.config(partition.tp.topic)
             self.cleaner.note(partition.tp, partition.log)

@@ -19,6 +19,7 @@ DYNAMIC_TOPIC, DYNAMIC_BROKER, DYNAMIC_DEFAULT_BROKER, STATIC_BROKER, DEFAULT = 
 MAX_LONG = 0x7FFF_FFFF_FFFF_FFFF
 MAX_INT = 0x7FFF_FFFF
 _NUMBER = re.compile(r"[+-]?[0-9]+")
+_REPLICA = re.compile(r"[0-9]+:[0-9]+")
 _BITS = {INT: 31, LONG: 63, SHORT: 15}
 
 
@@ -37,6 +38,8 @@ class Setting:
     most: int | None = None
     one_of: tuple[str, ...] = ()
     has_effect: bool = True
+    is_replica_list: bool = False
+    """A list of ``partition:broker``, or ``*`` (Kafka: ``ThrottledReplicaListValidator``)."""
 
     def parse(self, value: object) -> Any:
         """The value in its type; ConfigError for one that does not fit."""
@@ -79,6 +82,10 @@ class Setting:
             for part in value if isinstance(value, tuple) else (value,):
                 if part not in self.one_of:
                     raise ConfigError(self._refusal(part, f"String must be one of: {', '.join(self.one_of)}"))
+        if self.is_replica_list and value != ("*",) and not all(_REPLICA.fullmatch(part) for part in value):
+            why = f"{self.name} must be the literal '*' or a list of replicas in the following format: "
+            why += "[partitionId]:[brokerId],[partitionId]:[brokerId],..."
+            raise ConfigError(self._refusal(f"[{', '.join(value)}]", why))
 
     def _refusal(self, value: object, why: str) -> str:
         return f"Invalid value {value} for configuration {self.name}: {why}"
@@ -124,10 +131,10 @@ TOPIC = Settings(
     Setting("file.delete.delay.ms", LONG, 60_000, least=0, has_effect=False),
     Setting("flush.messages", LONG, MAX_LONG, least=1),
     Setting("flush.ms", LONG, MAX_LONG, least=0),
-    Setting("follower.replication.throttled.replicas", LIST, (), has_effect=False),
+    Setting("follower.replication.throttled.replicas", LIST, (), is_replica_list=True),
     Setting("index.interval.bytes", INT, 4_096, least=0),
     Setting("internal.segment.bytes", INT, None),
-    Setting("leader.replication.throttled.replicas", LIST, (), has_effect=False),
+    Setting("leader.replication.throttled.replicas", LIST, (), is_replica_list=True),
     Setting("max.compaction.lag.ms", LONG, MAX_LONG, least=1),
     Setting("max.message.bytes", INT, 1_048_588, least=0),
     Setting("message.timestamp.after.max.ms", LONG, HOUR_MS, least=0),

@@ -172,6 +172,7 @@ _OTHERS = (
     Setting("transaction.partition.verification.enable", BOOLEAN, True),
     Setting("leader.replication.throttled.rate", LONG, MAX_LONG, least=0),
     Setting("follower.replication.throttled.rate", LONG, MAX_LONG, least=0),
+    Setting("replica.alter.log.dirs.io.max.bytes.per.second", LONG, MAX_LONG, least=0),
 )
 CHECKED: dict[str, Setting] = {**BROKER.by_name, **{setting.name: setting for setting in _OTHERS}}
 """Names whose values are checked; the others are taken as they come."""

@@ -19,6 +19,7 @@ from kafsim.broker.fetch_session import CachedPartition, FetchSession, FetchSess
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.broker.replica_selector import ReplicaSelector
+from kafsim.broker.replication_quota import LEADER_RATE, throttle_fact
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
 from kafsim.protocol.effects import Outbox
@@ -33,6 +34,7 @@ from kafsim.protocol.messages.fetch import (
 )
 from kafsim.protocol.types import ConnectionId, Header, Micros, millis
 from kafsim.protocol.uuid import Uuid
+from kafsim.protocol.wire import codec
 from kafsim.storage.log import Log
 
 TIMER = "fetch-purgatory"
@@ -105,7 +107,7 @@ class FetchApi:
         session.leader_only = session.is_follower or header.version < FOLLOWERS_SERVE_SINCE
         session.rack = "" if session.leader_only else request.rack_id
         refused = self._update(now, session, request)
-        results = self._read(session, request, refused)
+        results = self._read(now, session, request, refused)
         if self._is_enough(session, request, results):
             self._answer(now, session, connection, header, results)
             return
@@ -141,7 +143,9 @@ class FetchApi:
 
     # ---------------------------------------------------------------------------- reading
 
-    def _read(self, session: FetchSession, request: FetchRequest, refused: dict[PartitionKey, int]) -> list[ReadResult]:
+    def _read(
+        self, now: Micros, session: FetchSession, request: FetchRequest, refused: dict[PartitionKey, int]
+    ) -> list[ReadResult]:
         """All dirty partitions in order, within the bytes of the request."""
         left = min(request.max_bytes, self._max_bytes)
         results = []
@@ -154,6 +158,8 @@ class FetchApi:
                 results.append(ReadResult(cached, refused[key]))
                 continue
             result = self._read_one(session, cached, left, at_least_one=not any_data)
+            if self._replicas.quotas.leader.throttled and session.is_follower:
+                result = self._throttled(now, session, result)
             left -= len(result.records)
             any_data = any_data or bool(result.records)
             results.append(result)
@@ -196,6 +202,32 @@ class FetchApi:
             left_out=asked.fetch_offset < bound and not read.records,
             available=_available(log, asked.fetch_offset, bound, asked.partition_max_bytes),
         )
+
+    def _throttled(self, now: Micros, session: FetchSession, result: ReadResult) -> ReadResult:
+        """Without its records while the follower lags and the rate is exceeded; that is no reason to answer either."""
+        quota, cached = self._replicas.quotas.leader, result.cached
+        partition = self._replicas.by_key.get(cached.key)
+        if partition is None or partition.leader is None:
+            return result
+        lags = bool(result.records) and session.replica_id not in partition.leader.isr.isr
+        rate = quota.rate(now)
+        held = lags and quota.throttles(partition.tp) and rate > quota.bound
+        if held != cached.held:
+            cached.held = held
+            self._outbox.happened(throttle_fact(partition.name, LEADER_RATE, quota.bound, rate, held=held))
+        return result._replace(records=b"", left_out=True, available=0) if held else result
+
+    def _note_given(self, now: Micros, header: Header, topics: dict[Uuid, list[PartitionData]]) -> None:
+        """Throttled partitions of an answer count, in sync or not (Kafka: ``sizeOfThrottledPartitions``)."""
+        quota, by_key = self._replicas.quotas.leader, self._replicas.by_key
+        counted: list[FetchableTopicResponse] = []
+        for topic_id, given in topics.items():
+            hosted = ((data, by_key.get((topic_id, data.partition_index))) for data in given)
+            throttled = tuple(data for data, partition in hosted if partition and quota.throttles(partition.tp))
+            if throttled:
+                counted.append(FetchableTopicResponse(topic_id=topic_id, partitions=throttled))
+        version = max(header.version, fetch_by_name.IDS_SINCE)
+        quota.record(now, 4 + len(codec.encode(FetchResponse(responses=tuple(counted)), version)))
 
     def _diverging(self, partition: Partition, cached: CachedPartition) -> EpochEndOffset:
         """Where the epoch that was fetched last ends here, if that log and this one differ."""
@@ -264,6 +296,8 @@ class FetchApi:
         responses = tuple(
             FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
         )
+        if session.is_follower and self._replicas.quotas.leader.throttled:
+            self._note_given(now, header, topics)
         response = FetchResponse(session_id=session.id, responses=responses)
         if header.version < fetch_by_name.IDS_SINCE:
             response = fetch_by_name.with_names(response, self._replicas.topic_name)
@@ -325,7 +359,7 @@ class FetchApi:
                 parked = session.parked
                 if parked is None or parked.done:
                     continue
-                results = self._read(session, parked.request, {})
+                results = self._read(now, session, parked.request, {})
                 if self._is_enough(session, parked.request, results):
                     self._complete(now, session, parked, results)
 
@@ -333,7 +367,7 @@ class FetchApi:
         for parked in self._waits.pop_due(now):
             for session in list(self._by_connection.get(parked.connection, {}).values()):
                 if session.parked is parked:
-                    self._complete(now, session, parked, self._read(session, parked.request, {}))
+                    self._complete(now, session, parked, self._read(now, session, parked.request, {}))
 
     def _complete(self, now: Micros, session: FetchSession, parked: ParkedFetch, results: list[ReadResult]) -> None:
         parked.done = True

@@ -29,6 +29,10 @@ DIVERGED = rule(
     "the leader's epoch {epoch} ends at offset {end}; this log has epoch {ours} up to {our_end}",
 )
 OUT_OF_RANGE = rule("truncate.out-of-range", "the leader's log is from {start} to {end}")
+TOO_FAST = rule("throttle.rate", "{rate} bytes per second are more than {setting}={bound}")
+WITHIN_RATE = rule(
+    "throttle.over", "the rate of {setting}={bound} bytes per second allows more, or none is needed any more"
+)
 PROPOSAL_REFUSED = rule("isr.refused", "the controller answered {error}")
 
 
@@ -154,4 +158,13 @@ class ProduceRefused:
 class TruncationDecided:
     log: str
     to: int
+    because: Because
+
+
+@fact(DECISION)
+class ReplicationThrottled:
+    """A replica that lags is not copied for a while; ``held`` is False when it goes on."""
+
+    log: str
+    held: bool
     because: Because
