@@ -169,7 +169,7 @@ def faults(
     if loses_power and quorum == "combined":
         of_controllers = [operation for operation in of_controllers if operation.do != "kill"]
         drawn = [o for o in drawn if (o.do, o.arguments) != ("kill", ("controller",))]
-    if disks > 1:
+    if disks > 1 and not loses_power:  # a failed disk makes a shutdown unclean too: with both, nobody may have a record
         drawn += draw(st.lists(possible.disks, max_size=3))
     return tuple(sorted([*drawn, *of_controllers], key=lambda operation: operation.at))
 
