@@ -15,7 +15,7 @@ from typing import Any
 import attrs
 
 from kafsim.broker.partition import Partition
-from kafsim.broker.replication_quota import FOLLOWER_RATE, ReplicationQuota, throttle_fact
+from kafsim.broker.replication_quota import ReplicationQuota
 from kafsim.protocol import errors
 from kafsim.protocol.facts import broker as facts
 from kafsim.protocol.facts.fact import because
@@ -167,15 +167,13 @@ class ReplicaFetcher:
 
     def _throttle(self, now: Micros) -> None:
         """Leave out whoever lags while the rate is exceeded, take in again whoever is not held any more."""
-        rate = self._quota.rate(now)
         for key, state in self._states.items():
-            lags = state.lag is None or state.lag > 0
-            held = lags and rate > self._quota.bound and self._quota.throttles(state.partition.tp)
+            partition = state.partition
+            held, why = self._quota.judge(now, partition.tp, lags=state.lag is None or state.lag > 0)
             if held != state.held:
                 state.held = held
                 self._hold(key, state)
-                fact = throttle_fact(state.partition.name, FOLLOWER_RATE, self._quota.bound, rate, held=held)
-                self._outbox.happened(fact)
+                self._outbox.happened(facts.ReplicationThrottled(log=partition.name, held=held, because=why))
         self._held = {key: None for key, state in self._states.items() if state.held}
         if self._held and not self._has_ready():
             again = Micros(now + millis(self._settings["replica.fetch.backoff.ms"]))

@@ -11,8 +11,8 @@ import attrs
 
 from kafsim.controller.metadata_state import BROKER, TOPIC, MetadataState
 from kafsim.protocol.config import MAX_LONG
-from kafsim.protocol.facts.broker import TOO_FAST, WITHIN_RATE, ReplicationThrottled
-from kafsim.protocol.facts.fact import because
+from kafsim.protocol.facts.broker import NOT_BEHIND, NOT_LISTED, TOO_FAST, WITHIN_RATE
+from kafsim.protocol.facts.fact import Because, because
 from kafsim.protocol.types import Micros, TopicPartition
 
 WINDOW_MS = 1_000
@@ -67,9 +67,10 @@ class Rate:
 
 
 class ReplicationQuota:
-    """``bound``: bytes per second. ``throttled``: partitions by topic, ALL for all of them."""
+    """``bound``: bytes per second, of a setting. ``throttled``: partitions by topic, ALL for all of them."""
 
-    def __init__(self) -> None:
+    def __init__(self, setting: str) -> None:
+        self.setting = setting
         self.bound = MAX_LONG
         self.throttled: dict[str, frozenset[int] | None] = {}
         self._rate = Rate()
@@ -87,6 +88,16 @@ class ReplicationQuota:
     def is_exceeded(self, now: Micros) -> bool:
         return self.rate(now) > self.bound
 
+    def judge(self, now: Micros, tp: TopicPartition, *, lags: bool) -> tuple[bool, Because]:
+        """Is a replica held back, and why, or why not?"""
+        rate = self.rate(now)
+        if not lags:
+            return False, because(NOT_BEHIND)
+        if not self.throttles(tp):
+            return False, because(NOT_LISTED)
+        held = rate > self.bound
+        return held, because(TOO_FAST if held else WITHIN_RATE, rate=int(rate), setting=self.setting, bound=self.bound)
+
     def take_replicas(self, topic: str, text: str, broker: int) -> None:
         """What a topic lists: ``*`` or ``partition:broker,...``; an empty text lists nothing."""
         if not text.strip():
@@ -98,23 +109,14 @@ class ReplicationQuota:
             self.throttled[topic] = frozenset(int(index) for index, id_ in pairs if int(id_) == broker)
 
 
-def throttle_fact(log: str, setting: str, bound: int, rate: float, *, held: bool) -> ReplicationThrottled:
-    """A replica is held back from now on, or goes on."""
-    if held:
-        why = because(TOO_FAST, rate=int(rate), setting=setting, bound=bound)
-    else:
-        why = because(WITHIN_RATE, setting=setting, bound=bound)
-    return ReplicationThrottled(log=log, held=held, because=why)
-
-
 class ReplicationQuotas:
     """The three of one broker."""
 
     def __init__(self, broker: int) -> None:
         self._broker = broker
-        self.leader = ReplicationQuota()
-        self.follower = ReplicationQuota()
-        self.moves = ReplicationQuota()
+        self.leader = ReplicationQuota(LEADER_RATE)
+        self.follower = ReplicationQuota(FOLLOWER_RATE)
+        self.moves = ReplicationQuota(MOVE_RATE)
 
     def update(self, metadata: MetadataState, touched: dict[tuple[int, str], None]) -> None:
         """Settings have changed (Kafka: ``TopicConfigHandler``, ``BrokerConfigHandler``)."""
@@ -124,5 +126,5 @@ class ReplicationQuotas:
                 self.leader.take_replicas(name, own.get(LEADER_REPLICAS, ""), self._broker)
                 self.follower.take_replicas(name, own.get(FOLLOWER_REPLICAS, ""), self._broker)
         settings = {**metadata.config(BROKER, ""), **metadata.config(BROKER, str(self._broker))}
-        for quota, name in ((self.leader, LEADER_RATE), (self.follower, FOLLOWER_RATE), (self.moves, MOVE_RATE)):
-            quota.bound = int(settings.get(name, MAX_LONG))
+        for quota in (self.leader, self.follower, self.moves):
+            quota.bound = int(settings.get(quota.setting, MAX_LONG))

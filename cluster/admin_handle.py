@@ -245,12 +245,13 @@ class AdminHandle(Handle):
         request = ElectLeadersRequest(election_type=0, topic_partitions=asked, timeout_ms=60_000)
         return self._ask(calls.Ask(ELECT_LEADERS, request), f"elect a leader of {tp}")
 
-    def begin_configuration(self, topic: str, name: str, value: object) -> Call:
-        """Set one configuration of a topic, without waiting for the answer."""
+    def begin_configuration(self, type_: str, of: str, name: str, value: object) -> Call:
+        """Set one configuration, as :meth:`alter_configs` does, without waiting for the answer."""
         change = AlterableConfig(name=name, config_operation=0, value=to_text(value))
-        resource = AlterConfigsResource(resource_type=_RESOURCES["topic"], resource_name=topic, configs=(change,))
+        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=of, configs=(change,))
         request = IncrementalAlterConfigsRequest(resources=(resource,))
-        return self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request), f"configure {topic}")
+        to = int(of) if type_ == "broker" and of else None
+        return self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request, to_broker=to), f"configure {type_} {of}")
 
     async def list_reassignments(self) -> dict[TopicPartition, OngoingPartitionReassignment]:
         """All that go on."""

@@ -52,6 +52,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
     bf.ReplicaMoveStarted: lambda f: f"copies {f.log} from {f.source} to {f.target}",
     bf.ReplicaMoved: lambda f: f"has {f.log} in {f.target} now, no longer in {f.source}",
     bf.ReplicaOffline: lambda f: f"has {f.log} offline",
+    bf.ReplicationThrottled: lambda f: f"{'holds back' if f.held else 'lets go on'} the copying of {f.log}",
     bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
     bf.ProduceRefused: lambda f: (
         f"refuses a produce request to {f.log} with {f.error}"

@@ -14,6 +14,8 @@ import attrs
 from kafsim.cluster.aimed import fact_names
 from kafsim.cluster.processes import FIRST_CONTROLLER
 from kafsim.controller.controller import FEATURES
+from kafsim.protocol.config import TOPIC
+from kafsim.protocol.dynamic_config import CLUSTER_WIDE, PER_BROKER
 from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.scenarios.plan_check import PlanError, made, suggest
@@ -42,10 +44,19 @@ and milliseconds for what goes from the first to the second, 0 to end it; ``fail
 ``log.dirs``, from 0."""
 OF_DISKS = ("fail_disk", "repair_disk")
 PAIRS = ("cut", "heal", "slow_link")
-REQUESTS = {"reassign": 2, "elect": 1, "set_config": 3, "add_voter": 1, "remove_voter": 1}
+REQUESTS = {
+    "reassign": 2,
+    "elect": 1,
+    "set_config": 3,
+    "set_broker_config": 3,
+    "add_voter": 1,
+    "remove_voter": 1,
+}
 """What an admin client asks for: to ``reassign`` a partition to replicas (``3,1,2``, or ``cancel``), to ``elect`` its
-preferred leader, to ``set_config`` of a topic: name and value, to make a controller a voter or to have it no more."""
+preferred leader, to ``set_config`` of a topic: name and value, or of a broker or ``default`` for all of them, to make a
+controller a voter or to have it no more."""
 OF_VOTERS = ("add_voter", "remove_voter")
+DEFAULT_BROKER = "default"
 
 
 ROLES = ("broker", "controller", "follower", "leader", "standby")
@@ -162,12 +173,21 @@ def operation(at: object, do: object, *arguments: object, is_aimed: bool = False
     return Operation(float(at), str(do), tuple(a if isinstance(a, (int, float)) else str(a) for a in arguments))
 
 
+_SETTINGS = {"set_config": frozenset(TOPIC.by_name), "set_broker_config": CLUSTER_WIDE | PER_BROKER}
+
+
 def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
     if len(arguments) != REQUESTS[do]:
         raise PlanError(f"{do} takes {REQUESTS[do]} arguments, not {len(arguments)}")
     texts = tuple(map(str, arguments))
     if do in OF_VOTERS:
         return Operation(at, do, (check_node(texts[0]),))
+    if do in _SETTINGS and texts[1] not in _SETTINGS[do]:
+        raise suggest("there is no setting", texts[1], sorted(_SETTINGS[do]))
+    if do == "set_broker_config":
+        if texts[0] != DEFAULT_BROKER and not texts[0].isdigit():
+            raise PlanError(f"{texts[0]!r} names no broker; try 1, or {DEFAULT_BROKER} for all of them")
+        return Operation(at, do, texts)
     if do != "set_config" and not texts[0].rpartition("-")[2].isdigit():
         raise PlanError(f"{texts[0]!r} names no partition; try orders-0")
     if do == "reassign" and texts[1] != "cancel" and not all(part.isdigit() for part in texts[1].split(",")):
@@ -178,6 +198,8 @@ def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
 def _nodes(do: str, arguments: tuple[T, ...]) -> tuple[T, ...]:
     if do in OF_VOTERS:
         return arguments
+    if do == "set_broker_config":
+        return () if arguments[0] == DEFAULT_BROKER else arguments[:1]
     return () if do in REQUESTS else arguments[: 2 if do in PAIRS else 1]
 
 
@@ -276,7 +298,7 @@ def _operation(given: Any) -> Operation:
 
 
 def _check_topics(given: Operation, names: set[str]) -> None:
-    if given.do in REQUESTS and given.do not in OF_VOTERS:
+    if given.do in REQUESTS and given.do not in (*OF_VOTERS, "set_broker_config"):
         asked = str(given.arguments[0])
         topic = asked if given.do == "set_config" else asked.rpartition("-")[0]
         if topic not in names:

@@ -11,7 +11,7 @@ from kafsim.cluster.handles import ProducerHandle
 from kafsim.cluster.world import WORLD, Stated
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan
+from kafsim.scenarios.plan import DEFAULT_BROKER, OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
@@ -167,6 +167,8 @@ def _ask(admin: AdminHandle, do: str, about: str, *more: str) -> None:
         case "reassign", replicas:
             admin.begin_reassignment(about, None if replicas == "cancel" else map(int, replicas.split(",")))
         case "set_config", name, value:
-            admin.begin_configuration(about, name, value)
+            admin.begin_configuration("topic", about, name, value)
+        case "set_broker_config", name, value:
+            admin.begin_configuration("broker", "" if about == DEFAULT_BROKER else about, name, value)
         case _:
             admin.begin_election(about)

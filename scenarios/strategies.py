@@ -5,10 +5,10 @@ killed broker keeps its page cache. A power failure loses data, so a plan has at
 and only with eligible leader replicas: without them Kafka lets the last member of an ISR lead again after it lost its
 page cache.
 
-In a plan with a power failure no broker is killed. Kafka's controller cannot tell the one from the other: either is an
-unclean shutdown, which takes the broker out of the eligible leader replicas (KIP-966). Once all that hold a record went
-down so, the last known leader leads again, and if that is the one whose power failed, the record is lost although a
-killed broker has it.
+In a plan with a power failure no broker is killed and no disk fails. Kafka's controller cannot tell the one from the
+other: each makes an unclean shutdown, which takes the broker out of the eligible leader replicas (KIP-966). Once all
+that hold a record went down so, the last known leader leads again, and if that is the one whose power failed, the
+record is lost although another broker has it.
 """
 
 from __future__ import annotations
@@ -91,6 +91,17 @@ class Faults:
         others = st.sampled_from((*self.ids, "controller"))
         pairs = st.tuples(st.sampled_from(self.ids), others).filter(lambda pair: pair[0] != pair[1])
         return st.builds(lambda at, pair, *rest: Operation(at, do, (*pair, *rest)), times, pairs, *more)
+
+    @property
+    def throttles(self) -> st.SearchStrategy[list[Operation]]:
+        """Of all replicas. Answers without records count too, so that a few bytes per second let nothing through."""
+
+        def both(at: float, side: str, rate: str) -> list[Operation]:
+            listed = Operation(at, "set_config", ("orders", f"{side}.replication.throttled.replicas", "*"))
+            return [listed, Operation(at, "set_broker_config", ("default", f"{side}.replication.throttled.rate", rate))]
+
+        some = st.builds(both, times, st.sampled_from(("leader", "follower")), st.sampled_from(("500", "3000")))
+        return st.just([]) | some
 
     def requests(self, *, elr: bool) -> st.SearchStrategy[Operation]:
         """To as many replicas as there are or one less, never to one: what is acknowledged is to survive one disk.
@@ -203,7 +214,7 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
     )
     elr = draw(st.sampled_from((0, 1)))
     possible = Faults(brokers)
-    asked = draw(st.lists(possible.requests(elr=elr == 1), max_size=3))
+    asked = draw(st.lists(possible.requests(elr=elr == 1), max_size=3)) + draw(possible.throttles)
     may_lose_power = min_isr == 2 and elr == 1 and brokers >= 3
     disks = draw(st.sampled_from((1, 1, 2)))
     operations = draw(faults(possible, most, may_lose_power=may_lose_power, quorum=quorum, disks=disks))

@@ -19,10 +19,10 @@ from kafsim.broker.fetch_session import CachedPartition, FetchSession, FetchSess
 from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.broker.replica_selector import ReplicaSelector
-from kafsim.broker.replication_quota import LEADER_RATE, throttle_fact
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts.broker import ReplicationThrottled
 from kafsim.protocol.files import DiskError
 from kafsim.protocol.messages.fetch import (
     EpochEndOffset,
@@ -207,14 +207,12 @@ class FetchApi:
         """Without its records while the follower lags and the rate is exceeded; that is no reason to answer either."""
         quota, cached = self._replicas.quotas.leader, result.cached
         partition = self._replicas.by_key.get(cached.key)
-        if partition is None or partition.leader is None:
+        if partition is None or partition.leader is None or not result.records:
             return result
-        lags = bool(result.records) and session.replica_id not in partition.leader.isr.isr
-        rate = quota.rate(now)
-        held = lags and quota.throttles(partition.tp) and rate > quota.bound
+        held, why = quota.judge(now, partition.tp, lags=session.replica_id not in partition.leader.isr.isr)
         if held != cached.held:
             cached.held = held
-            self._outbox.happened(throttle_fact(partition.name, LEADER_RATE, quota.bound, rate, held=held))
+            self._outbox.happened(ReplicationThrottled(log=partition.name, held=held, because=why))
         return result._replace(records=b"", left_out=True, available=0) if held else result
 
     def _note_given(self, now: Micros, header: Header, topics: dict[Uuid, list[PartitionData]]) -> None:

@@ -30,9 +30,9 @@ DIVERGED = rule(
 )
 OUT_OF_RANGE = rule("truncate.out-of-range", "the leader's log is from {start} to {end}")
 TOO_FAST = rule("throttle.rate", "{rate} bytes per second are more than {setting}={bound}")
-WITHIN_RATE = rule(
-    "throttle.over", "the rate of {setting}={bound} bytes per second allows more, or none is needed any more"
-)
+WITHIN_RATE = rule("throttle.within", "{rate} bytes per second are within {setting}={bound}")
+NOT_BEHIND = rule("throttle.not-behind", "it is not behind any more")
+NOT_LISTED = rule("throttle.not-listed", "no list of its topic names it any more")
 PROPOSAL_REFUSED = rule("isr.refused", "the controller answered {error}")
 
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from kafsim.broker.replication_quota import Rate, ReplicationQuota
+from kafsim.broker.replication_quota import LEADER_RATE, Rate, ReplicationQuota
 from kafsim.protocol.config import TOPIC, ConfigError
 from kafsim.protocol.types import TopicPartition
 
@@ -27,7 +27,7 @@ def test_the_rate_is_that_of_kafkas_simple_rate() -> None:
 
 
 def test_what_a_topic_lists() -> None:
-    quota = ReplicationQuota()
+    quota = ReplicationQuota(LEADER_RATE)
     quota.take_replicas("t", "0:1, 1:2,2:1", 1)
     assert [quota.throttles(TopicPartition("t", index)) for index in range(3)] == [True, False, True]
     quota.take_replicas("t", "*", 1)

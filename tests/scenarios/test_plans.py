@@ -184,6 +184,14 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
         ({"operations": [{"at": -1, "do": "kill", "arguments": [1]}]}, "the time must be a number of seconds"),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1]}]}, "cut takes 2 arguments, not 1"),
         ({"operations": [{"at": 1, "do": "kill", "arguments": ["leader:t"]}]}, "'leader:t' names no partition"),
+        (
+            {"operations": [{"at": 1, "do": "set_config", "arguments": ["orders", "retention.mss", "1"]}]},
+            "did you mean 'retention.ms'",
+        ),
+        (
+            {"operations": [{"at": 1, "do": "set_broker_config", "arguments": ["all", "message.max.bytes", "1"]}]},
+            "'all' names no broker; try 1, or default",
+        ),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1, "contoller"]}]}, "did you mean 'controller'"),
         (
             {"operations": [{"at": 1, "do": "slow_disk", "arguments": [1, "x"]}]},
