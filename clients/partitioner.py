@@ -42,7 +42,7 @@ class StickyPartitioner:
     """For records of one topic without a key.
 
     ``sizes``: how many batches wait for each partition with a leader, None as long as that says nothing (KIP-794): the
-    next partition is drawn by it, so that one whose broker is slow gets less.
+    next partition is drawn by it, so that one whose broker is slow gets less, and one that is left out nothing.
     """
 
     def __init__(self, batch_size: int, entropy: Entropy, sizes: Callable[[], dict[int, int] | None] = dict) -> None:
@@ -67,7 +67,7 @@ class StickyPartitioner:
 
     def _switch(self, partitions: int, available: list[int]) -> None:
         self._produced = 0
-        weights = self._weights()
+        weights = self._weights(partitions)
         if weights:
             cumulative = list(accumulate(weights.values()))
             drawn = self._entropy.below(cumulative[-1])
@@ -76,10 +76,10 @@ class StickyPartitioner:
             choices = available or list(range(partitions))
             self._current = choices[self._entropy.below(len(choices))]
 
-    def _weights(self) -> dict[int, int]:
-        """The more waits, the smaller; nothing when all are alike (Kafka: ``updatePartitionLoadStats``)."""
+    def _weights(self, partitions: int) -> dict[int, int]:
+        """The more waits, the smaller; nothing when all are there and alike (Kafka: ``updatePartitionLoadStats``)."""
         sizes = self._sizes() or {}
-        if len(sizes) < 2 or len(set(sizes.values())) == 1:
+        if not sizes or (len(sizes) >= partitions and len(set(sizes.values())) == 1):
             return {}
         most = max(sizes.values()) + 1
         return {partition: most - size for partition, size in sizes.items()}

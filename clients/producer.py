@@ -231,12 +231,20 @@ class Producer(Sender):
         return sticky.current(count, available), sticky
 
     def _sizes(self, topic: str) -> dict[int, int] | None:
-        """Batches that wait for each partition with a leader, once every partition has been sent to."""
+        """Batches that wait for each partition with a leader, once every partition has been sent to.
+
+        A partition whose batches wait for a broker for too long is left out.
+        """
         count, available = self._partitions(topic)
         used = self.accumulator.used.get(topic, {})
         if not self.settings["partitioner.adaptive.partitioning.enable"] or len(used) < count:
             return None
-        return {p: len(self.accumulator.queues.get(TopicPartition(topic, p), ())) for p in available}
+        queues = {p: self.accumulator.queues.get(TopicPartition(topic, p), ()) for p in available}
+        return {p: len(queue) for p, queue in queues.items() if not queue or self._is_available(topic, p)} or None
+
+    def _is_available(self, topic: str, partition: int) -> bool:
+        leader = self.metadata.leader(TopicPartition(topic, partition))
+        return leader is None or self.availability.is_available(leader.id)
 
     def _partitions(self, topic: str) -> tuple[int, list[int]]:
         count = self.metadata.partition_counts[topic]

@@ -13,6 +13,7 @@ from typing import Any
 from kafsim.clients import calls
 from kafsim.clients.accumulator import Accumulator, ProducerBatch
 from kafsim.clients.backoff import Backoff
+from kafsim.clients.broker_availability import BrokerAvailability
 from kafsim.clients.client import Client
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError
 from kafsim.clients.extensions import ProducerInterceptor, SendHooks
@@ -67,6 +68,7 @@ class Sender(Client):
         self._muted: dict[TopicPartition, None] = {}
         self.waiting_for_all: list[tuple[CallId, dict[int, ProducerBatch]]] = []
         self._ask_id_at = Micros(0)
+        self.availability = BrokerAvailability(millis(settings["partitioner.availability.timeout.ms"]))
         self._drain_from: dict[int, int] = {}
 
     def on_start(self, now: Micros) -> None:
@@ -136,6 +138,7 @@ class Sender(Client):
         """Drain to every broker that has something ready; when to look again."""
         wake = int(FAR)
         ready: dict[int, None] = {}
+        late: dict[int, None] = {}
         for tp, queue in self.accumulator.queues.items():
             batch, leader = queue[0], self.metadata.leader(tp)
             if leader is None:
@@ -149,8 +152,12 @@ class Sender(Client):
                 wake = min(wake, at)
             elif not self.network.is_ready(now, leader.id):
                 wake = min(wake, self.network.wake_at(leader.id))
+                late[leader.id] = None
             elif self.network.in_flight(leader.id) < self.settings["max.in.flight.requests.per.connection"]:
                 ready[leader.id] = None
+            else:
+                late[leader.id] = None
+        self.availability.note(now, ready, late)
         for node in ready:
             self._drain(now, node)
         return wake

@@ -35,6 +35,7 @@ PRODUCER = Settings(
     Setting("max.request.size", INT, 1_048_576, least=0),
     Setting("metadata.max.idle.ms", LONG, 300_000, least=5_000),
     Setting("partitioner.adaptive.partitioning.enable", BOOLEAN, True),
+    Setting("partitioner.availability.timeout.ms", LONG, 0, least=0),
     Setting("partitioner.ignore.keys", BOOLEAN, False),
     Setting("retries", INT, 2_147_483_647, least=0),
 )
