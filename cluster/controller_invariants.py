@@ -17,20 +17,24 @@ Wrong = Iterator[str]
 def isr_and_elr_valid(ghosts: Ghosts, node: str, fact: cf.PartitionRegistered) -> Wrong:
     """ISR and ELR are replicas, nobody is in both, and with min.insync.replicas in sync there is no ELR [V9].
 
-    The last is settled with every change of the partition, not with a change of the configuration.
+    The last is settled with every change of the partition, by the replicas before it, not with a change of the
+    configuration. A reassignment may leave a replica in the ELR that it takes away, as in Kafka 4.3, which counts the
+    members of the old ISR without asking whether they are replicas still (``PartitionChangeBuilder``).
     """
     if ghosts.is_outdated(node):
         return
     name = f"{fact.topic}-{fact.partition}"
-    strangers = [member for member in (*fact.isr, *fact.elr) if member not in fact.replicas]
+    before = ghosts.of(name).registered_before
+    left = () if before is None else (*before.isr, *before.elr)
+    strangers = [member for member in fact.isr if member not in fact.replicas]
+    strangers += [member for member in fact.elr if member not in (*fact.replicas, *left)]
     both = [member for member in fact.elr if member in fact.isr]
     if strangers:
         yield f"{name} has {strangers} in ISR {list(fact.isr)} or ELR {list(fact.elr)}, and not among its replicas"
     if both:
         yield f"{name} has {both} in its ISR and in its ELR"
-    before = ghosts.of(name).registered_before
     is_change = before is not None and fact.partition_epoch > before.partition_epoch
-    if is_change and fact.elr and len(fact.isr) >= fact.min_isr:
+    if before is not None and is_change and fact.elr and len(fact.isr) >= max(fact.min_isr, before.min_isr):
         yield f"{name} has the ELR {list(fact.elr)} with {len(fact.isr)} in sync, {fact.min_isr} are enough"
 
 

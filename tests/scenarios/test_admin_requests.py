@@ -179,3 +179,18 @@ def test_a_broker_that_nobody_lets_go_goes_after_five_minutes() -> None:
         assert cluster.brokers[3].port is None
 
     _run(story)
+
+
+def test_a_replica_that_is_taken_away_may_stay_in_the_elr() -> None:
+    """As Apache Kafka 4.3 does: one replica left where min.insync.replicas=2 was asked for."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)}, configs={"min.insync.replicas": 2})
+        await cluster.admin.reassign("t-0", (1,))
+        await cluster.advance(5)
+        core = cluster.controller_core
+        assert core is not None
+        (state,) = core.state.partitions.values()
+        assert (state.replicas, state.isr, state.elr) == ((1,), (1,), (2,))
+
+    assert simulate(story, features={"eligible.leader.replicas.version": 1}).ok

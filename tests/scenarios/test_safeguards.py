@@ -227,6 +227,7 @@ def _partition(**changes: object) -> cf.PartitionRegistered:
     [
         ([_partition(isr=(1, 4))], "isr-and-elr-valid"),
         ([_partition(elr=(2, 3), min_isr=3)], "isr-and-elr-valid"),
+        ([_partition(min_isr=2), _partition(partition_epoch=6, isr=(1,), elr=(9,), min_isr=2)], "isr-and-elr-valid"),
         ([_partition(), _partition(partition_epoch=6, elr=(3,))], "isr-and-elr-valid"),
         ([_partition(), _partition(partition_epoch=6, leader=-1, isr=(), elr=())], "recovery-leader-known"),
         ([_fenced(2), _partition()], "fenced-not-in-sync"),
