@@ -25,7 +25,7 @@ from kafsim.broker.apis.offset_for_leader_epoch import OffsetForLeaderEpochApi
 from kafsim.broker.apis.produce import ProduceApi
 from kafsim.broker.assignments import TIMER as ASSIGNMENTS_TIMER
 from kafsim.broker.assignments import Assignments
-from kafsim.broker.config_admin import AlterConfigsApi
+from kafsim.broker.config_admin import AlterConfigsApi, LegacyAlterConfigsApi
 from kafsim.broker.fetch_session import FetchSessionCache
 from kafsim.broker.lifecycle import FAILURE_TIMER, PATIENCE_TIMER, BrokerLifecycle, BrokerLifecycleState
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
@@ -47,6 +47,7 @@ from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.raft.raft_client import POLL, RaftClient
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
+from kafsim.protocol.messages.alter_configs import AlterConfigsRequest
 from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitionReassignmentsRequest
 from kafsim.protocol.messages.alter_replica_log_dirs import AlterReplicaLogDirsRequest
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
@@ -163,6 +164,7 @@ class Broker:
     def _make_apis(self, cluster_id: str) -> dict[type, Handle]:
         ids = ProducerIds(self._forwarding, self.given.address.id, lambda: self.lifecycle.epoch)
         metadata = MetadataApi(self.outbox, self.metadata.state, self.settings, cluster_id, self._auto_create)
+        configs = (self.outbox, self.metadata.state, self.given.address.id, self._forwarding.send)
         apis: dict[type, Handle] = {
             ProduceRequest: self.produces.handle,
             FetchRequest: self.fetches.handle,
@@ -181,9 +183,8 @@ class Broker:
             DeleteTopicsRequest: self._forward,
             CreatePartitionsRequest: self._forward,
             ElectLeadersRequest: self._forward,
-            IncrementalAlterConfigsRequest: AlterConfigsApi(
-                self.outbox, self.metadata.state, self.given.address.id, self._forwarding.send
-            ).handle,
+            AlterConfigsRequest: LegacyAlterConfigsApi(*configs).handle,
+            IncrementalAlterConfigsRequest: AlterConfigsApi(*configs).handle,
             DescribeQuorumRequest: self._forward,
             UpdateFeaturesRequest: self._forward,
             UnregisterBrokerRequest: self._forward,

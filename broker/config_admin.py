@@ -7,16 +7,16 @@ the one that received it. Names that nobody knows are taken, and stored.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from kafsim.controller.metadata_state import BROKER, TOPIC, MetadataState
 from kafsim.protocol import dynamic_config as dynamic
 from kafsim.protocol import errors
 from kafsim.protocol.config import LIST, ConfigError
+from kafsim.protocol.messages import alter_configs as legacy
 from kafsim.protocol.messages.incremental_alter_configs import (
     AlterableConfig,
-    AlterConfigsResource,
     AlterConfigsResourceResponse,
     IncrementalAlterConfigsRequest,
     IncrementalAlterConfigsResponse,
@@ -26,12 +26,16 @@ from kafsim.protocol.types import ConnectionId, Header, Micros
 SET, DELETE, APPEND, SUBTRACT = range(4)
 OTHER_RESOURCES = (TOPIC, 16, 32)
 """Topics, client metrics, groups: the controller checks them."""
-Forward = Callable[[Micros, IncrementalAlterConfigsRequest, Callable[[Micros, Any], None]], None]
+Forward = Callable[[Micros, Any, Callable[[Micros, Any], None]], None]
 Refusal = tuple[int, str]
 
 
 class AlterConfigsApi:
     """``forward`` asks the active controller; None is the answer when it gave none."""
+
+    _request: type = IncrementalAlterConfigsRequest
+    _response: type = IncrementalAlterConfigsResponse
+    _answer: type = AlterConfigsResourceResponse
 
     def __init__(self, outbox: Any, state: MetadataState, id_: int, forward: Forward) -> None:
         self._outbox = outbox
@@ -39,9 +43,7 @@ class AlterConfigsApi:
         self._id = id_
         self._forward = forward
 
-    def handle(
-        self, now: Micros, connection: ConnectionId, header: Header, request: IncrementalAlterConfigsRequest
-    ) -> None:
+    def handle(self, now: Micros, connection: ConnectionId, header: Header, request: Any) -> None:
         keys = [(resource.resource_type, resource.resource_name) for resource in request.resources]
         refused = {
             key: refusal
@@ -54,43 +56,42 @@ class AlterConfigsApi:
             if response is None:
                 self._outbox.close(connection)
             else:
-                self._outbox.reply(connection, header, _merged(keys, refused, response))
+                self._outbox.reply(connection, header, self._merged(keys, refused, response))
 
         if rest:
-            self._forward(
-                now, IncrementalAlterConfigsRequest(resources=rest, validate_only=request.validate_only), answer
-            )
+            self._forward(now, self._request(resources=rest, validate_only=request.validate_only), answer)
         else:
-            answer(now, IncrementalAlterConfigsResponse())
+            answer(now, self._response())
 
-    def _check(self, resource: AlterConfigsResource, keys: list[tuple[int, str]]) -> Refusal | None:
+    def _check(self, resource: Any, keys: list[tuple[int, str]]) -> Refusal | None:
         names = [config.name for config in resource.configs]
         if keys.count((resource.resource_type, resource.resource_name)) > 1:
             return errors.INVALID_REQUEST, "Each resource must appear at most once."
         if len(set(names)) < len(names):
             return errors.INVALID_REQUEST, "Error due to duplicate config keys"
-        unknown = [c.config_operation for c in resource.configs if c.config_operation not in range(4)]
-        if unknown and resource.resource_type == BROKER:
-            return errors.INVALID_REQUEST, f"Unknown operations type {unknown[0]}"
-        missing = [c.name for c in resource.configs if c.config_operation != DELETE and c.value is None]
-        if missing:
-            return errors.INVALID_REQUEST, f"Null value not supported for : {', '.join(missing)}"
+        refusal = self._check_changes(resource)
+        if refusal is not None:
+            return refusal
         if resource.resource_type == BROKER:
             return self._check_broker(resource)
         if resource.resource_type not in OTHER_RESOURCES:
             return errors.INVALID_REQUEST, f"Unknown resource type {resource.resource_type}"
         return None
 
-    def _check_broker(self, resource: AlterConfigsResource) -> Refusal | None:
+    def _check_changes(self, resource: Any) -> Refusal | None:
+        unknown = [c.config_operation for c in resource.configs if c.config_operation not in range(4)]
+        if unknown and resource.resource_type == BROKER:
+            return errors.INVALID_REQUEST, f"Unknown operations type {unknown[0]}"
+        return _missing(c.name for c in resource.configs if c.config_operation != DELETE and c.value is None)
+
+    def _check_broker(self, resource: Any) -> Refusal | None:
         name = resource.resource_name
         if name and (not _INTEGER.fullmatch(name) or not -(2**31) <= int(name) < 2**31):
             return errors.INVALID_REQUEST, f"Node id must be an integer, but it is: {name}"
         if name and int(name) != self._id:
             return errors.INVALID_REQUEST, f"Unexpected broker id, expected {self._id}, but received {name}"
-        values = dict(self._state.config(BROKER, name))
         try:
-            for config in resource.configs:
-                _apply(values, config)
+            values = self._values(resource)
         except ConfigError as error:
             return errors.INVALID_CONFIG, str(error)
         try:
@@ -98,6 +99,41 @@ class AlterConfigsApi:
         except ConfigError as error:
             return errors.INVALID_REQUEST, str(error)
         return None
+
+    def _values(self, resource: Any) -> dict[str, str]:
+        """What the broker would have then; ConfigError for a change that cannot be."""
+        values = dict(self._state.config(BROKER, resource.resource_name))
+        for config in resource.configs:
+            _apply(values, config)
+        return values
+
+    def _merged(self, keys: list[tuple[int, str]], refused: dict[tuple[int, str], Refusal], response: Any) -> Any:
+        """All answers in the order of the request."""
+        answered = {(one.resource_type, one.resource_name): one for one in response.responses}
+        for (type_, name), (code, message) in refused.items():
+            answered[type_, name] = self._answer(
+                resource_type=type_, resource_name=name, error_code=code, error_message=message
+            )
+        return self._response(responses=tuple(answered[key] for key in dict.fromkeys(keys)))
+
+
+class LegacyAlterConfigsApi(AlterConfigsApi):
+    """What is given is all there is afterwards, so it is checked alone (KIP-133)."""
+
+    _request = legacy.AlterConfigsRequest
+    _response = legacy.AlterConfigsResponse
+    _answer = legacy.AlterConfigsResourceResponse
+
+    def _check_changes(self, resource: Any) -> Refusal | None:
+        return _missing(c.name for c in resource.configs if c.value is None)
+
+    def _values(self, resource: Any) -> dict[str, str]:
+        return {config.name: config.value for config in resource.configs}
+
+
+def _missing(names: Iterable[str]) -> Refusal | None:
+    named = ", ".join(names)
+    return (errors.INVALID_REQUEST, f"Null value not supported for : {named}") if named else None
 
 
 _INTEGER = re.compile(r"[+-]?[0-9]+")
@@ -150,15 +186,3 @@ def _check_whole(values: dict[str, str]) -> None:
         raise ConfigError("requirement failed: log.retention.ms must be unlimited (-1) or, greater than or equal to 1")
     if "log.roll.ms" in values and int(values["log.roll.ms"]) < 1:
         raise ConfigError("requirement failed: log.roll.ms must be greater than or equal to 1")
-
-
-def _merged(
-    keys: list[tuple[int, str]], refused: dict[tuple[int, str], Refusal], response: IncrementalAlterConfigsResponse
-) -> IncrementalAlterConfigsResponse:
-    """All answers in the order of the request."""
-    answered = {(one.resource_type, one.resource_name): one for one in response.responses}
-    for (type_, name), (code, message) in refused.items():
-        answered[type_, name] = AlterConfigsResourceResponse(
-            resource_type=type_, resource_name=name, error_code=code, error_message=message
-        )
-    return IncrementalAlterConfigsResponse(responses=tuple(answered[key] for key in dict.fromkeys(keys)))

@@ -10,6 +10,7 @@ from kafsim.protocol import errors
 from kafsim.protocol.config import LIST, ConfigError, check_topic, to_text
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
 from kafsim.protocol.dynamic_config import CHECKED as BROKER_SETTINGS
+from kafsim.protocol.messages import alter_configs as legacy
 from kafsim.protocol.messages.incremental_alter_configs import (
     AlterableConfig,
     AlterConfigsResource,
@@ -22,6 +23,15 @@ from kafsim.protocol.metadata.config_record import ConfigRecord
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
 MIN_ISR = "min.insync.replicas"
+
+
+def _legacy(answer: AlterConfigsResourceResponse) -> legacy.AlterConfigsResourceResponse:
+    return legacy.AlterConfigsResourceResponse(
+        resource_type=answer.resource_type,
+        resource_name=answer.resource_name,
+        error_code=answer.error_code,
+        error_message=answer.error_message,
+    )
 
 
 class ConfigControl:
@@ -51,6 +61,20 @@ class ConfigControl:
         if request.validate_only:
             records = []
         return records, IncrementalAlterConfigsResponse(responses=tuple(answers))
+
+    def replace(self, request: legacy.AlterConfigsRequest) -> tuple[list[Any], legacy.AlterConfigsResponse]:
+        """What a resource has and the request does not name is deleted (Kafka: ``legacyAlterConfigs``)."""
+        resources = []
+        for resource in request.resources:
+            given = {config.name: config.value for config in resource.configs}
+            left = self.state.config(resource.resource_type, resource.resource_name).keys() - given.keys()
+            changes = [AlterableConfig(name=n, config_operation=SET, value=value) for n, value in given.items()]
+            changes += [AlterableConfig(name=n, config_operation=DELETE, value=None) for n in sorted(left)]
+            type_, name = resource.resource_type, resource.resource_name
+            resources.append(AlterConfigsResource(resource_type=type_, resource_name=name, configs=tuple(changes)))
+        asked = IncrementalAlterConfigsRequest(resources=tuple(resources), validate_only=request.validate_only)
+        records, response = self.alter(asked)
+        return records, legacy.AlterConfigsResponse(responses=tuple(map(_legacy, response.responses)))
 
     def _alter_one(self, resource: AlterConfigsResource) -> tuple[list[ConfigRecord], int, str | None]:
         type_, name = resource.resource_type, resource.resource_name

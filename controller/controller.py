@@ -29,6 +29,7 @@ from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.quorum import ControllerRenounced
 from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.messages.allocate_producer_ids import AllocateProducerIdsRequest, AllocateProducerIdsResponse
+from kafsim.protocol.messages.alter_configs import AlterConfigsRequest
 from kafsim.protocol.messages.alter_partition import AlterPartitionRequest, AlterPartitionResponse
 from kafsim.protocol.messages.alter_partition_reassignments import (
     AlterPartitionReassignmentsRequest,
@@ -158,6 +159,7 @@ class Controller:
             DeleteTopicsRequest: self._decide_with(self.topics.delete),
             CreatePartitionsRequest: self._decide_with(self.topics.create_partitions),
             ElectLeadersRequest: self._decide_with(self.replication.elect_leaders),
+            AlterConfigsRequest: self._decide_with(self.configs.replace),
             IncrementalAlterConfigsRequest: self._decide_with(self.configs.alter),
             AlterPartitionReassignmentsRequest: self._decide_with(self.reassignments.alter),
             ListPartitionReassignmentsRequest: self._decide_with(self.reassignments.list),

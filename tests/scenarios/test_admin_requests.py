@@ -7,6 +7,7 @@ import pytest
 from kafsim import simulate
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster
+from kafsim.protocol import errors
 from kafsim.protocol.uuid import to_text
 
 TOPIC_RESOURCE, BROKER_RESOURCE = 2, 4
@@ -194,3 +195,52 @@ def test_a_replica_that_is_taken_away_may_stay_in_the_elr() -> None:
         assert (state.replicas, state.isr, state.elr) == ((1,), (1,), (2,))
 
     assert simulate(story, features={"eligible.leader.replicas.version": 1}).ok
+
+
+async def _replace(cluster: Cluster, type_: int, name: str, **given: str | None) -> tuple[int, str]:
+    configs = [{"name": key.replace("_", "."), "value": value} for key, value in given.items()]
+    resource = {"resourceType": type_, "resourceName": name, "configs": configs}
+    answer = await cluster.admin.raw(1, "ALTER_CONFIGS", 2, {"resources": [resource]})
+    return answer["responses"][0]["errorCode"], answer["responses"][0]["errorMessage"]
+
+
+def test_legacy_alter_configs_replaces_all_that_a_topic_has() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", configs={"retention.ms": 5_000, "segment.ms": 7_000})
+        assert (await _replace(cluster, 2, "t", retention_ms="6000"))[0] == errors.NONE
+        assert await _value(cluster, "t", "retention.ms") == "6000"
+        assert await _value(cluster, "t", "segment.ms") == "604800000"
+        assert await _replace(cluster, 2, "t", retention_ms=None) == (42, "Null value not supported for : retention.ms")
+        error, message = await _replace(cluster, 2, "t", retention_ms="x")
+        assert (error, message.split(":")[0]) == (40, "Invalid value x for configuration retention.ms")
+        assert await _replace(cluster, 2, "u", retention_ms="1") == (3, "The topic 'u' does not exist.")
+        assert await _value(cluster, "t", "retention.ms") == "6000"
+
+    simulate(story)
+
+
+def test_legacy_alter_configs_of_brokers() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.alter_configs("broker", "1", set={"log.retention.ms": 5_000, "log.roll.ms": 7_000})
+        assert (await _replace(cluster, 4, "1", log_retention_ms="6000"))[0] == errors.NONE
+        await cluster.advance(1)
+        described = await cluster.admin.describe_configs("broker", "1")
+        assert described["log.retention.ms"].value == "6000"
+        assert described["log.roll.ms"].value != "7000"
+        refused = (42, "Cannot update these configs dynamically: [broker.rack]")
+        assert await _replace(cluster, 4, "1", broker_rack="a") == refused
+        assert (await _replace(cluster, 4, "2", log_retention_ms="1"))[1] == (
+            "Unexpected broker id, expected 1, but received 2"
+        )
+        assert await _replace(cluster, 8, "1", root="INFO") == (42, "Unknown resource type 8")
+
+    simulate(story)
+
+
+def test_legacy_alter_configs_cannot_take_min_isr_away_with_eligible_leader_replicas() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.alter_configs("broker", "", set={"min.insync.replicas": 1})
+        refused = (40, "Cluster-level min.insync.replicas cannot be removed while ELR is enabled.")
+        assert await _replace(cluster, 4, "", log_retention_ms="1000") == refused
+
+    simulate(story, features={"eligible.leader.replicas.version": 1})
