@@ -14,8 +14,8 @@ import attrs
 from kafsim.cluster.aimed import fact_names
 from kafsim.cluster.processes import FIRST_CONTROLLER
 from kafsim.controller.controller import FEATURES
-from kafsim.protocol.config import TOPIC
-from kafsim.protocol.dynamic_config import CLUSTER_WIDE, PER_BROKER
+from kafsim.protocol.config import TOPIC, ConfigError
+from kafsim.protocol.dynamic_config import CHECKED, CLUSTER_WIDE, PER_BROKER
 from kafsim.protocol.features import KRAFT_VERSION
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.scenarios.plan_check import PlanError, made, suggest
@@ -176,14 +176,25 @@ def operation(at: object, do: object, *arguments: object, is_aimed: bool = False
 _SETTINGS = {"set_config": frozenset(TOPIC.by_name), "set_broker_config": CLUSTER_WIDE | PER_BROKER}
 
 
+def _check_setting(do: str, name: str, value: str) -> None:
+    if name not in _SETTINGS[do]:
+        raise suggest("there is no setting", name, sorted(_SETTINGS[do]))
+    setting = (TOPIC.by_name if do == "set_config" else CHECKED).get(name)
+    try:
+        if setting is not None:
+            setting.parse(value)
+    except ConfigError as error:
+        raise PlanError(str(error)) from None
+
+
 def _request(at: float, do: str, arguments: tuple[object, ...]) -> Operation:
     if len(arguments) != REQUESTS[do]:
         raise PlanError(f"{do} takes {REQUESTS[do]} arguments, not {len(arguments)}")
     texts = tuple(map(str, arguments))
     if do in OF_VOTERS:
         return Operation(at, do, (check_node(texts[0]),))
-    if do in _SETTINGS and texts[1] not in _SETTINGS[do]:
-        raise suggest("there is no setting", texts[1], sorted(_SETTINGS[do]))
+    if do in _SETTINGS:
+        _check_setting(do, texts[1], texts[2])
     if do == "set_broker_config":
         if texts[0] != DEFAULT_BROKER and not texts[0].isdigit():
             raise PlanError(f"{texts[0]!r} names no broker; try 1, or {DEFAULT_BROKER} for all of them")

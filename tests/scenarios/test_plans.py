@@ -189,6 +189,10 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
             "did you mean 'retention.ms'",
         ),
         (
+            {"operations": [{"at": 1, "do": "set_config", "arguments": ["orders", "retention.ms", "a week"]}]},
+            "Invalid value a week for configuration retention.ms",
+        ),
+        (
             {"operations": [{"at": 1, "do": "set_broker_config", "arguments": ["all", "message.max.bytes", "1"]}]},
             "'all' names no broker; try 1, or default",
         ),
