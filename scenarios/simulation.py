@@ -199,9 +199,10 @@ async def settle(cluster: Cluster, history: History | None = None) -> None:
     heal_all(cluster)
     await cluster.advance(WAKING_SECONDS)  # who was paused learns only now that it was asked to stop
     while not is_recovered(cluster):
-        heal_all(cluster)  # again when a broker that was asked to stop has ended meanwhile
+        heal_all(cluster)  # again when a broker has ended that was asked to stop, or began with a broken disk
+        await cluster.advance(WAKING_SECONDS)
         await cluster.until(
-            lambda: is_recovered(cluster) or any(node.port is None for node in cluster.nodes),
+            lambda: is_recovered(cluster) or _needs_healing(cluster),
             within=RECOVERY_SECONDS,
             what="all replicas to be in sync",
         )
@@ -238,12 +239,20 @@ def heal_all(cluster: Cluster) -> None:
     _stop_who_knew_a_broken_disk(cluster)
 
 
+def _needs_healing(cluster: Cluster) -> bool:
+    return any(node.port is None for node in cluster.nodes) or bool(_who_knew_a_broken_disk(cluster))
+
+
 def _stop_who_knew_a_broken_disk(cluster: Cluster) -> None:
     """It does not look at the disk again before its next start."""
-    for id_ in cluster.brokers:
-        core = cluster.core(id_)
-        if core is not None and core.logs.has_offline and core.lifecycle.is_running:
-            cluster.stop(id_)
+    for id_ in _who_knew_a_broken_disk(cluster):
+        cluster.stop(id_)
+
+
+def _who_knew_a_broken_disk(cluster: Cluster) -> list[int]:
+    """Brokers that run without one of their directories; one that is still starting is asked to stop once it runs."""
+    cores = {id_: cluster.core(id_) for id_ in cluster.brokers}
+    return [id_ for id_, core in cores.items() if core and core.logs.has_offline and core.lifecycle.is_running]
 
 
 def is_recovered(cluster: Cluster) -> bool:

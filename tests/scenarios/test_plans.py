@@ -237,3 +237,20 @@ def test_a_broker_that_was_asked_to_stop_while_it_was_paused_is_waited_for_at_th
         until=3.0,
     )
     assert run_plan(plan, dispatch="direct", wire="share").ok
+
+
+def test_a_broker_that_starts_with_a_broken_disk_when_the_plan_ends_is_healed_once_it_runs() -> None:
+    plan = Plan(
+        seed=21,
+        brokers=2,
+        configs={**FAST, "log.dirs": "/a,/b"},
+        topics=(Topic(name="orders", partitions=2, replication_factor=2),),
+        loads=(Load(topic="orders", count=40, start=0.1, every_ms=200),),
+        operations=(
+            Operation(3.5, "kill", ("2",)),
+            Operation(3.6, "fail_disk", ("2", 1)),
+            Operation(4.0, "restart", ("2",)),
+        ),
+        until=6.0,
+    )
+    assert run_plan(plan).stuck is None
