@@ -93,9 +93,14 @@ class ReplicaFetcher:
         self._quota = quota
         self._states: dict[PartitionKey, FetchState] = {}
         self._changed: dict[PartitionKey, None] = {}
-        self._forgotten: dict[PartitionKey, None] = {}
+        self._in_session: dict[PartitionKey, None] = {}
+        """What the leader's session has of this fetcher."""
+        self._leaving: dict[PartitionKey, None] = {}
+        """What may have to go from there with the next request: removed, delayed or held since the last one."""
         self._delayed: list[tuple[int, PartitionKey]] = []
         self._held: dict[PartitionKey, None] = {}
+        self._held_until: Micros | None = None
+        """When to look again, while everything is held."""
         self._session_id = 0
         self._session_epoch = 0
         self._connection: ConnectionId | None = None
@@ -121,15 +126,13 @@ class ReplicaFetcher:
             partition.log.truncate_to(partition.log.high_watermark, self._given.wall_ms(now))
         self._states[key] = FetchState(partition, partition.leader_epoch)
         self._changed[key] = None
-        self._forgotten.pop(key, None)
         self._send(now)
 
     def remove(self, now: Micros, partition: Partition) -> None:
         key = (partition.topic_id, partition.tp.partition)
-        state = self._states.pop(key, None)
+        self._states.pop(key, None)
         self._changed.pop(key, None)
-        if state is not None and state.sent is not None:
-            self._forgotten[key] = None
+        self._leaving[key] = None
 
     def close(self) -> None:
         """Nothing is left to copy from this leader."""
@@ -151,7 +154,7 @@ class ReplicaFetcher:
             return
         if self._quota.throttled or self._held:
             self._throttle(now)
-        if not self._has_ready() and not (self._held and self._forgotten and self._session_epoch):
+        if not self._has_ready() and not self._to_forget():
             return
         if self._connection is None:
             self._connection = self._outbox.connect(self._leader, "fetcher")
@@ -168,6 +171,8 @@ class ReplicaFetcher:
     def _throttle(self, now: Micros) -> None:
         """Leave out whoever lags while the rate is exceeded, take in again whoever is not held any more."""
         for key, state in self._states.items():
+            if state.due is not None:
+                continue
             partition = state.partition
             held, why = self._quota.judge(now, partition.tp, lags=state.lag is None or state.lag > 0)
             if held != state.held:
@@ -175,17 +180,23 @@ class ReplicaFetcher:
                 self._hold(key, state)
                 self._outbox.happened(facts.ReplicationThrottled(log=partition.name, held=held, because=why))
         self._held = {key: None for key, state in self._states.items() if state.held}
-        if self._held and not self._has_ready():
-            again = Micros(now + millis(self._settings["replica.fetch.backoff.ms"]))
-            heapq.heappush(self._delayed, (again, next(iter(self._held))))
+        if not self._held or self._has_ready():
+            self._held_until = None
+        elif self._held_until is None or self._held_until <= now:
+            self._held_until = Micros(now + millis(self._settings["replica.fetch.backoff.ms"]))
             self._arm_retry()
 
     def _hold(self, key: PartitionKey, state: FetchState) -> None:
-        if state.held and state.sent is not None:
-            self._forgotten[key], state.sent = None, None
-        elif not state.held and state.due is None:
+        if state.held:
+            self._leaving[key], state.sent = None, None
+        else:
             self._changed[key] = None
-            self._forgotten.pop(key, None)
+
+    def _to_forget(self) -> list[PartitionKey]:
+        """What the session has and is not asked for any more (Kafka: ``FetchSessionHandler.Builder.build``)."""
+        states = self._states
+        left = [key for key in self._leaving if key in self._in_session]
+        return [key for key in left if key not in states or not states[key].is_ready]
 
     def _request(self) -> FetchRequest:
         keys = list(self._states) if self._session_epoch == 0 else list(self._changed)
@@ -194,12 +205,13 @@ class ReplicaFetcher:
             state = self._states[key]
             if state.is_ready:
                 topics.setdefault(key[0], []).append(self._asked(key[1], state))
+                self._in_session[key] = None
         self._changed.clear()
         forgotten: dict[Uuid, list[int]] = {}
-        if self._session_epoch:
-            for topic_id, index in self._forgotten:
-                forgotten.setdefault(topic_id, []).append(index)
-        self._forgotten.clear()
+        for key in self._to_forget():
+            forgotten.setdefault(key[0], []).append(key[1])
+            del self._in_session[key]
+        self._leaving.clear()
         return FetchRequest(
             replica_state=ReplicaState(replica_id=self._given.address.id, replica_epoch=self._broker_epoch()),
             max_wait_ms=self._settings["replica.fetch.wait.max.ms"],
@@ -291,9 +303,10 @@ class ReplicaFetcher:
             if error:
                 self._delay(now, key, state)
                 return
-            if self._quota.throttles(partition.tp):
-                self._quota.record(now, len(answer.records))
-        state.lag = max(answer.high_watermark - partition.log.log_end_offset, 0)
+        if self._quota.throttles(partition.tp):
+            self._quota.record(now, len(answer.records or b""))
+        if answer.records or state.lag is None:
+            state.lag = max(answer.high_watermark - partition.log.log_end_offset, 0)
         partition.take_high_watermark(now, answer.high_watermark, answer.log_start_offset)
 
     def _append_records(self, now: Micros, log: Log, leader_epoch: int, records: bytes) -> int | None:
@@ -390,6 +403,7 @@ class ReplicaFetcher:
             why = because(facts.OUT_OF_RANGE, start=log.log_start_offset, end=answer.offset)
             self._outbox.happened(facts.TruncationDecided(log=log.directory, to=answer.offset, because=why))
             log.truncate_to(answer.offset, wall)
+            state.lag = 0
         elif answer.offset > log.log_end_offset:
             log.replace_all(answer.offset, wall)
         state.due = None
@@ -416,15 +430,17 @@ class ReplicaFetcher:
         if state.due is not None:
             return
         state.due = Micros(now + millis(self._settings["replica.fetch.backoff.ms"]))
-        if state.sent is not None:
-            self._forgotten[key] = None
-            state.sent = None
+        self._leaving[key], state.sent = None, None
         self._changed.pop(key, None)
         heapq.heappush(self._delayed, (state.due, key))
         self._arm_retry()
 
     def _arm_retry(self) -> None:
-        self._outbox.set_timer(self._retry_timer, Micros(self._delayed[0][0]))
+        due = [self._delayed[0][0]] if self._delayed else []
+        if self._held_until is not None:
+            due.append(self._held_until)
+        if due:
+            self._outbox.set_timer(self._retry_timer, Micros(min(due)))
 
     def on_retry_timer(self, now: Micros) -> None:
         while self._delayed and self._delayed[0][0] <= now:
@@ -433,9 +449,9 @@ class ReplicaFetcher:
             if state is not None and state.due == due:
                 state.due = None
                 self._changed[key] = None
-                self._forgotten.pop(key, None)
-        if self._delayed:
-            self._arm_retry()
+        if self._held_until is not None and self._held_until <= now:
+            self._held_until = None
+        self._arm_retry()
         self._send(now)
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
@@ -463,4 +479,5 @@ class ReplicaFetcher:
     def _reset_session(self, session_id: int) -> None:
         """The next request names everything; a session that is still there is ended by it."""
         self._session_id, self._session_epoch = session_id, 0
-        self._forgotten.clear()
+        self._in_session.clear()
+        self._leaving.clear()

@@ -90,11 +90,11 @@ class ReplicationQuota:
 
     def judge(self, now: Micros, tp: TopicPartition, *, lags: bool) -> tuple[bool, Because]:
         """Is a replica held back, and why, or why not?"""
-        rate = self.rate(now)
         if not lags:
             return False, because(NOT_BEHIND)
         if not self.throttles(tp):
             return False, because(NOT_LISTED)
+        rate = self.rate(now)  # which moves the windows, as in Kafka: not before it is asked for
         held = rate > self.bound
         return held, because(TOO_FAST if held else WITHIN_RATE, rate=int(rate), setting=self.setting, bound=self.bound)
 

@@ -23,6 +23,10 @@ from kafsim.protocol.metadata.config_record import ConfigRecord
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
 MIN_ISR = "min.insync.replicas"
+LONGEST_VALUE = 32_767
+TOO_LONG = (
+    f"The configuration value cannot be added because it exceeds the maximum value size of {LONGEST_VALUE} bytes."
+)
 
 
 def _legacy(answer: AlterConfigsResourceResponse) -> legacy.AlterConfigsResourceResponse:
@@ -90,11 +94,13 @@ class ConfigControl:
             why = invalid_name(name) if type_ == TOPIC else None
             if why is not None:
                 return [], errors.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {why}"
-            if type_ == TOPIC:
-                check_topic(after, self._defaults)
             changed = self._changed(resource, now, after)
             if type_ == BROKER and MIN_ISR in changed:
                 self._check_elr(name, after)
+            if any(len(after.get(key, "")) > LONGEST_VALUE for key in changed):
+                raise ConfigError(TOO_LONG)
+            if type_ == TOPIC:
+                check_topic(after, self._defaults)
         except ConfigError as error:
             return [], errors.INVALID_CONFIG, str(error)
         if type_ == TOPIC and name not in self.state.topic_ids:

@@ -270,6 +270,7 @@ class MetadataState:
         self.topic_ids.delete(name)
         if (TOPIC, name) in self.configs:
             self.configs.delete((TOPIC, name))
+            self.touched_configs[TOPIC, name] = None
 
     def _config(self, record: ConfigRecord, offset: int) -> None:
         key = (record.resource_type, record.resource_name)

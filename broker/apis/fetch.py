@@ -44,6 +44,8 @@ NO_SUCH_EPOCH = EpochEndOffset(epoch=-1, end_offset=-2)
 NO_LEADER = LeaderIdAndEpoch()
 UNKNOWN = (errors.UNKNOWN_TOPIC_ID, errors.UNKNOWN_TOPIC_OR_PARTITION)
 STORAGE_ERROR_SINCE = 6
+EMPTY_SIZE = 4 + len(codec.encode(FetchResponse(), 18))
+"""Of an answer that names nothing, with its length."""
 FOLLOWERS_SERVE_SINCE = 11
 """The version from which consumers may fetch from followers (KIP-392)."""
 
@@ -218,6 +220,9 @@ class FetchApi:
     def _note_given(self, now: Micros, header: Header, topics: dict[Uuid, list[PartitionData]]) -> None:
         """Throttled partitions of an answer count, in sync or not (Kafka: ``sizeOfThrottledPartitions``)."""
         quota, by_key = self._replicas.quotas.leader, self._replicas.by_key
+        if not quota.throttled:
+            quota.record(now, EMPTY_SIZE)
+            return
         counted: list[FetchableTopicResponse] = []
         for topic_id, given in topics.items():
             hosted = ((data, by_key.get((topic_id, data.partition_index))) for data in given)
@@ -294,7 +299,7 @@ class FetchApi:
         responses = tuple(
             FetchableTopicResponse(topic_id=topic_id, partitions=tuple(data)) for topic_id, data in topics.items()
         )
-        if session.is_follower and self._replicas.quotas.leader.throttled:
+        if session.is_follower:
             self._note_given(now, header, topics)
         response = FetchResponse(session_id=session.id, responses=responses)
         if header.version < fetch_by_name.IDS_SINCE:

@@ -244,3 +244,16 @@ def test_legacy_alter_configs_cannot_take_min_isr_away_with_eligible_leader_repl
         assert await _replace(cluster, 4, "", log_retention_ms="1000") == refused
 
     simulate(story, features={"eligible.leader.replicas.version": 1})
+
+
+def test_a_value_of_a_configuration_has_a_longest_size() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        replicas = ",".join(["0:1"] * 12_000)
+        error, message = await _alter(cluster, 2, "t", "leader.replication.throttled.replicas", SET, replicas)
+        assert (error, message) == (
+            errors.INVALID_CONFIG,
+            "The configuration value cannot be added because it exceeds the maximum value size of 32767 bytes.",
+        )
+
+    simulate(story)

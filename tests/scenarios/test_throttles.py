@@ -122,3 +122,63 @@ def test_a_move_between_directories_takes_its_time() -> None:
         assert cluster.world.clock.now / 1e6 - begin > 5
 
     assert simulate(story, configs={"log.dirs": "/a,/b", **SMALL_STEPS}).ok
+
+
+async def _held_by_another_topic(cluster: Cluster) -> None:
+    """Broker 2 follows all of t in sync, and has taken too much of big."""
+    await cluster.admin.create_topic("t", assignment={0: (1, 2, 3)})
+    await cluster.admin.create_topic("u", assignment={0: (1, 2)})
+    await cluster.admin.create_topic("big", assignment={0: (1, 3)})
+    producer = cluster.producer(linger_ms=0)
+    for _ in range(BATCHES):
+        for topic in ("t", "u"):
+            producer.send(topic, b"y")
+        producer.send("big", b"x" * SIZE)
+        await cluster.advance(0.02)
+    await producer.flush()
+    for topic in ("t", "big"):
+        await cluster.admin.alter_configs("topic", topic, set={FOLLOWER_REPLICAS: "*"})
+    await cluster.admin.alter_configs("broker", "2", set={FOLLOWER_RATE: 10})
+    await cluster.advance(1)
+    await cluster.admin.reassign("big-0", (1, 3, 2))
+    await cluster.advance(3)
+
+
+async def _messages_in(cluster: Cluster, *, seconds: float) -> int:
+    before = cluster.world.messages
+    await cluster.advance(seconds)
+    return cluster.world.messages - before
+
+
+@pytest.mark.parametrize("removed", [False, True])
+def test_a_partition_that_is_held_in_a_new_epoch_leaves_the_session_of_the_leader(removed: bool) -> None:
+    """Else the leader answers for the old epoch at once, again and again."""
+
+    async def story(cluster: Cluster) -> None:
+        await _held_by_another_topic(cluster)
+        usual = await _messages_in(cluster, seconds=5)
+        await cluster.admin.reassign("t-0", (1, 2))
+        await cluster.advance(0.5)
+        if removed:
+            await cluster.admin.reassign("t-0", (1, 3))
+        await cluster.advance(2)
+        assert await _messages_in(cluster, seconds=5) < 1.5 * usual
+
+    assert not simulate(story, configs=SMALL_STEPS, settle=False).violations  # what is held takes hours
+
+
+def test_a_throttle_ends_with_its_topic() -> None:
+    async def story(cluster: Cluster) -> None:
+        configs = {LEADER_REPLICAS: "*", "max.message.bytes": 1_234}
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)}, configs=configs)
+        await cluster.advance(1)
+        await cluster.admin.delete_topic("t")
+        await cluster.admin.create_topic("t", assignment={0: (1, 2)})
+        await cluster.advance(1)
+        core = cluster.core(1)
+        assert core is not None
+        assert not core.replicas.quotas.leader.throttled
+        (partition,) = core.replicas.by_key.values()
+        assert partition.log.config.max_message_bytes == 1_048_588
+
+    assert simulate(story).ok
