@@ -73,9 +73,7 @@ class Assignments:
     def _named(self, key: PartitionKey) -> Uuid | None:
         """The directory in the metadata of the replica here; None when there is none."""
         state = self._metadata.partitions.get(key)
-        if state is None or self._id not in state.replicas or len(state.directories) != len(state.replicas):
-            return None
-        return state.directories[state.replicas.index(self._id)]
+        return None if state is None else state.directory_of(self._id)
 
     def _arm(self, now: Micros) -> None:
         if self._ready and not self._is_armed:

@@ -35,7 +35,6 @@ class AlterConfigsApi:
 
     _request: type = IncrementalAlterConfigsRequest
     _response: type = IncrementalAlterConfigsResponse
-    _answer: type = AlterConfigsResourceResponse
 
     def __init__(self, outbox: Any, state: MetadataState, id_: int, forward: Forward) -> None:
         self._outbox = outbox
@@ -111,7 +110,7 @@ class AlterConfigsApi:
         """All answers in the order of the request."""
         answered = {(one.resource_type, one.resource_name): one for one in response.responses}
         for (type_, name), (code, message) in refused.items():
-            answered[type_, name] = self._answer(
+            answered[type_, name] = AlterConfigsResourceResponse(
                 resource_type=type_, resource_name=name, error_code=code, error_message=message
             )
         return self._response(responses=tuple(answered[key] for key in dict.fromkeys(keys)))
@@ -122,7 +121,6 @@ class LegacyAlterConfigsApi(AlterConfigsApi):
 
     _request = legacy.AlterConfigsRequest
     _response = legacy.AlterConfigsResponse
-    _answer = legacy.AlterConfigsResourceResponse
 
     def _check_changes(self, resource: Any) -> Refusal | None:
         return _missing(c.name for c in resource.configs if c.value is None)

@@ -262,9 +262,8 @@ class ReplicaManager:
 
     def _directory_in(self, state: PartitionState | None) -> Uuid:
         """Where the metadata has the replica of this broker."""
-        if state is None or self.id not in state.replicas or len(state.directories) != len(state.replicas):
-            return UNASSIGNED
-        return state.directories[state.replicas.index(self.id)]
+        named = None if state is None else state.directory_of(self.id)
+        return UNASSIGNED if named is None else named
 
     def directory_id_of(self, key: PartitionKey) -> Uuid | None:
         """The directory that the log of a replica is in, None without a log."""

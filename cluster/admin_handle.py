@@ -179,11 +179,7 @@ class AdminHandle(Handle):
         """``type_``: topic, or broker, which is asked itself; its name "" is the cluster-wide default."""
         changes = [AlterableConfig(name=n, config_operation=0, value=to_text(v)) for n, v in (set or {}).items()]
         changes += [AlterableConfig(name=n, config_operation=1, value=None) for n in delete]
-        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
-        request = IncrementalAlterConfigsRequest(resources=(resource,))
-        to = int(name) if type_ == "broker" and name else None
-        ask = calls.Ask(INCREMENTAL_ALTER_CONFIGS, request, to_broker=to)
-        response = await self._ask(ask, f"alter {type_} {name}").wait()
+        response = await self._begin_alter(type_, name, changes).wait()
         raise_for(response.responses[0].error_code, response.responses[0].error_message)
 
     async def describe_configs(self, type_: str, name: str) -> dict[str, DescribeConfigsResourceResult]:
@@ -248,10 +244,13 @@ class AdminHandle(Handle):
     def begin_configuration(self, type_: str, of: str, name: str, value: object) -> Call:
         """Set one configuration, as :meth:`alter_configs` does, without waiting for the answer."""
         change = AlterableConfig(name=name, config_operation=0, value=to_text(value))
-        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=of, configs=(change,))
+        return self._begin_alter(type_, of, [change])
+
+    def _begin_alter(self, type_: str, name: str, changes: list[AlterableConfig]) -> Call:
+        resource = AlterConfigsResource(resource_type=_RESOURCES[type_], resource_name=name, configs=tuple(changes))
         request = IncrementalAlterConfigsRequest(resources=(resource,))
-        to = int(of) if type_ == "broker" and of else None
-        return self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request, to_broker=to), f"configure {type_} {of}")
+        to = int(name) if type_ == "broker" and name else None
+        return self._ask(calls.Ask(INCREMENTAL_ALTER_CONFIGS, request, to_broker=to), f"alter {type_} {name}")
 
     async def list_reassignments(self) -> dict[TopicPartition, OngoingPartitionReassignment]:
         """All that go on."""

@@ -29,15 +29,6 @@ TOO_LONG = (
 )
 
 
-def _legacy(answer: AlterConfigsResourceResponse) -> legacy.AlterConfigsResourceResponse:
-    return legacy.AlterConfigsResourceResponse(
-        resource_type=answer.resource_type,
-        resource_name=answer.resource_name,
-        error_code=answer.error_code,
-        error_message=answer.error_message,
-    )
-
-
 class ConfigControl:
     """``settings``: the static ones of this node."""
 
@@ -78,7 +69,7 @@ class ConfigControl:
             resources.append(AlterConfigsResource(resource_type=type_, resource_name=name, configs=tuple(changes)))
         asked = IncrementalAlterConfigsRequest(resources=tuple(resources), validate_only=request.validate_only)
         records, response = self.alter(asked)
-        return records, legacy.AlterConfigsResponse(responses=tuple(map(_legacy, response.responses)))
+        return records, legacy.AlterConfigsResponse(responses=response.responses)
 
     def _alter_one(self, resource: AlterConfigsResource) -> tuple[list[ConfigRecord], int, str | None]:
         type_, name = resource.resource_type, resource.resource_name

@@ -59,6 +59,12 @@ class PartitionState:
     leader_epoch: int
     partition_epoch: int
 
+    def directory_of(self, broker: int) -> Uuid | None:
+        """Where the replica of a broker is; None when it has none, or directories are not told."""
+        if broker not in self.replicas or len(self.directories) != len(self.replicas):
+            return None
+        return self.directories[self.replicas.index(broker)]
+
     def merge(self, change: PartitionChangeRecord) -> PartitionState:
         """The state after a change: the partition epoch grows always, the leader epoch with any word on the leader."""
         leads = change.leader != NO_LEADER_CHANGE
@@ -159,9 +165,8 @@ class MetadataState:
 
     def is_online(self, partition: PartitionState, broker: int) -> bool:
         """Has this broker the directory where the metadata has its replica?"""
-        if len(partition.directories) != len(partition.replicas) or broker not in partition.replicas:
-            return True
-        return self.has_online_directory(broker, partition.directories[partition.replicas.index(broker)])
+        directory = partition.directory_of(broker)
+        return directory is None or self.has_online_directory(broker, directory)
 
     def is_active(self, broker: int) -> bool:
         state = self.brokers.get(broker)

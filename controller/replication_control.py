@@ -152,13 +152,7 @@ class ReplicationControl:
 
     def in_directory(self, broker: int, directory: Uuid) -> list[PartitionKey]:
         """Partitions whose replica on this broker is in that directory."""
-        return [
-            key
-            for key, partition in self.state.partitions.items()
-            if broker in partition.replicas
-            and len(partition.directories) == len(partition.replicas)
-            and partition.directories[partition.replicas.index(broker)] == directory
-        ]
+        return [key for key, partition in self.state.partitions.items() if partition.directory_of(broker) == directory]
 
     def leaderless(self) -> list[PartitionKey]:
         return [key for key, partition in self.state.partitions.items() if partition.leader == NO_LEADER]

@@ -90,10 +90,9 @@ class LogManager:
         """The one that has a log of this partition."""
         return next((directory for directory in self.live if directory.holds(tp)), None)
 
-    def fail(self, directory: LogDirectory) -> list[TopicPartition]:
-        """Leave a directory alone from now on; the partitions whose logs were open in it."""
+    def fail(self, directory: LogDirectory) -> None:
+        """Leave a directory alone from now on."""
         self.paths[directory.path] = None
-        return list(directory.logs)
 
     # ----------------------------------------------------------------------- logs
 
@@ -115,10 +114,6 @@ class LogManager:
         preferred = self.preferred.pop(tp, None)
         wanted = self.by_id(named) or (self.paths[preferred] if preferred is not None else None)
         return wanted or min(self.live, key=lambda directory: len(directory.logs) + len(directory.futures))
-
-    def future_of(self, tp: TopicPartition) -> LogDirectory | None:
-        """The directory that the log of a partition moves to."""
-        return next((directory for directory in self.live if tp in directory.futures), None)
 
     def open(self, tp: TopicPartition, topic_id: Uuid, config: LogConfig, now_ms: int, named: Uuid) -> Log:
         return self.place(tp, named).open(tp, topic_id, config, now_ms)

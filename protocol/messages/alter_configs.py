@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from kafsim.protocol.messages.incremental_alter_configs import AlterConfigsResourceResponse
 from kafsim.protocol.schema import kafka, message, struct
 
 
@@ -22,14 +23,6 @@ class AlterConfigsResource:
 class AlterConfigsRequest:
     resources: tuple[AlterConfigsResource, ...] = kafka("[]AlterConfigsResource", "0+", default=())
     validate_only: bool = kafka("bool", "0+", default=False)
-
-
-@struct
-class AlterConfigsResourceResponse:
-    error_code: int = kafka("int16", "0+", default=0)
-    error_message: str | None = kafka("string", "0+", default="", nullable="0+")
-    resource_type: int = kafka("int8", "0+", default=0)
-    resource_name: str = kafka("string", "0+", default="")
 
 
 @message(33, "0-2", "2+")

@@ -37,9 +37,12 @@ def test_what_a_topic_lists() -> None:
     assert not quota.throttled
 
 
-@pytest.mark.parametrize("given", ["0:1,1:2", "*", "", " 0:1 , 1:2 "])
-def test_a_list_of_replicas(given: str) -> None:
-    TOPIC.parse({"leader.replication.throttled.replicas": given})
+@pytest.mark.parametrize(
+    ("given", "parts"), [("0:1,1:2", ("0:1", "1:2")), ("*", ("*",)), ("", ()), (" 0:1 , 1:2 ", ("0:1", "1:2"))]
+)
+def test_a_list_of_replicas(given: str, parts: tuple[str, ...]) -> None:
+    name = "leader.replication.throttled.replicas"
+    assert TOPIC.parse({name: given})[name] == parts
 
 
 @pytest.mark.parametrize("given", ["0-1", "*,0:1", "0:1:2", "a:1"])
