@@ -108,6 +108,10 @@ class ConsumerHandle(Handle):
     async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int] | str]) -> None:
         await self._ask(calls.Assign(tuple(map(partition_of, partitions))), "assign").wait()
 
+    def begin_assign(self, partitions: Iterable[TopicPartition | tuple[str, int] | str]) -> None:
+        """Assign, without waiting for it."""
+        self._ask(calls.Assign(tuple(map(partition_of, partitions))), "assign")
+
     async def seek(
         self, partition: TopicPartition | tuple[str, int] | str, offset: int, *, leader_epoch: int = -1
     ) -> None:
@@ -134,6 +138,10 @@ class ConsumerHandle(Handle):
         within = Micros(timeout_ms * 1_000 + 120_000_000)
         records: tuple[ConsumerRecord, ...] = await self._ask(request, "poll").wait(within)
         return records
+
+    def begin_poll(self, *, timeout_ms: float = 0) -> None:
+        """Poll once, without waiting for it; what is read is told by facts."""
+        self._ask(calls.Poll(round(timeout_ms * 1_000), None), "poll")
 
     async def getone(self) -> ConsumerRecord:
         """The next record, however long it takes within 120 s."""

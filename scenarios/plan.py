@@ -88,6 +88,16 @@ class Load:
     settings: dict[str, object] = attrs.field(factory=dict)
 
 
+@attrs.frozen(kw_only=True)
+class Reader:
+    """A consumer of all partitions of a topic, which polls every ``every_ms``, for so long, until the faults end."""
+
+    topic: str
+    start: float = 0.0
+    every_ms: float = 100.0
+    settings: dict[str, object] = attrs.field(factory=dict)
+
+
 @attrs.frozen
 class Operation:
     """Something done to a node at a time; with ``on`` right after the ``nth`` fact of that name which comes later.
@@ -120,6 +130,7 @@ class Plan:
     features: dict[str, int] = attrs.field(factory=dict)
     topics: tuple[Topic, ...] = (Topic(name="orders"),)
     loads: tuple[Load, ...] = (Load(topic="orders"),)
+    readers: tuple[Reader, ...] = ()
     operations: tuple[Operation, ...] = ()
     until: float = 10.0
     safeguards: Safeguards = ALL_ON
@@ -243,9 +254,13 @@ def from_mapping(given: dict[str, Any]) -> Plan:
     plan: Plan = made(Plan, given, "a plan", _parts)
     check_quorum(plan.brokers, plan.controllers, combined=plan.combined)
     names = {topic.name for topic in plan.topics}
+    among = f"which is not among the topics {', '.join(sorted(names))}"
     for load in plan.loads:
         if load.topic not in names:
-            raise PlanError(f"a load goes to {load.topic!r}, which is not among the topics {', '.join(sorted(names))}")
+            raise PlanError(f"a load goes to {load.topic!r}, {among}")
+    for reader in plan.readers:
+        if reader.topic not in names:
+            raise PlanError(f"a reader reads {reader.topic!r}, {among}")
     known = {**FEATURES, KRAFT_VERSION: 1}
     for name, level in plan.features.items():
         if name not in known:
@@ -261,7 +276,7 @@ def from_mapping(given: dict[str, Any]) -> Plan:
 
 def _parts(given: dict[str, Any]) -> dict[str, Any]:
     values = dict(given)
-    for key, make in (("topics", _topic), ("loads", _load), ("operations", _operation)):
+    for key, make in (("topics", _topic), ("loads", _load), ("readers", _reader), ("operations", _operation)):
         if key in values:
             values[key] = tuple(map(make, _list(values[key], key)))
     if "loads" not in values:
@@ -294,6 +309,11 @@ def _topic(given: Any) -> Topic:
 def _load(given: Any) -> Load:
     load: Load = made(Load, given, "a load")
     return load
+
+
+def _reader(given: Any) -> Reader:
+    reader: Reader = made(Reader, given, "a reader")
+    return reader
 
 
 def _operation(given: Any) -> Operation:

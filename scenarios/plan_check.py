@@ -28,6 +28,8 @@ RANGES: dict[tuple[str, str], Range] = {
     ("a load", "start"): (0, 1e6),
     ("a load", "every_ms"): (0.001, 1e9),
     ("a load", "keys"): (0, 10_000_000),
+    ("a reader", "start"): (0, 1e6),
+    ("a reader", "every_ms"): (1, 1e9),
 }
 """By the kind of table and the key; both ends are allowed."""
 _NAMES = {int: "a whole number", float: "a number", str: "a text", bool: "true or false"}

@@ -11,7 +11,7 @@ from kafsim.cluster.handles import ProducerHandle
 from kafsim.cluster.world import WORLD, Stated
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import DEFAULT_BROKER, OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan
+from kafsim.scenarios.plan import DEFAULT_BROKER, OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan, Reader
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})
@@ -58,6 +58,8 @@ async def begin(cluster: Cluster, plan: Plan) -> list[FactTrigger]:
     start = cluster.world.clock.now
     for number, load in enumerate(plan.loads):
         schedule_load(cluster, start, number, load, plan.until)
+    for reader in plan.readers:
+        schedule_reader(cluster, start, reader, plan)
     triggers: list[FactTrigger] = []
     for operation in plan.operations:
         if operation.at >= plan.until:
@@ -104,6 +106,25 @@ def schedule_load(cluster: Cluster, start: int, number: int, load: Load, until: 
 def send(producer: ProducerHandle, number: int, load: Load, index: int) -> None:
     key = f"k{index % load.keys}" if load.keys else None
     producer.send(load.topic, f"{number}:{index}", key=key)
+
+
+def schedule_reader(cluster: Cluster, start: int, reader: Reader, plan: Plan) -> None:
+    """Every poll is an event, which puts the next one on the clock."""
+    topic = next(topic for topic in plan.topics if topic.name == reader.topic)
+    partitions = [(topic.name, index) for index in range(len(topic.assignment) or topic.partitions)]
+    consumer = cluster.consumer({"auto.offset.reset": "earliest", **reader.settings})
+    first, until = start + round(reader.start * 1_000_000), start + round(plan.until * 1_000_000)
+    cluster.world.at(first, lambda: consumer.begin_assign(partitions), "reader")
+
+    def poll(at: int) -> None:
+        if at < until:
+            cluster.world.at(at, lambda: _poll(at), "reader")
+
+    def _poll(at: int) -> None:
+        consumer.begin_poll(timeout_ms=reader.every_ms)
+        poll(at + round(reader.every_ms * 1_000))
+
+    poll(first)
 
 
 def perform(cluster: Cluster, operation: Operation) -> None:

@@ -16,7 +16,7 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from kafsim.protocol.features import KRAFT_VERSION
-from kafsim.scenarios.plan import Load, Operation, Plan, Topic
+from kafsim.scenarios.plan import Load, Operation, Plan, Reader, Topic
 from kafsim.scenarios.swarm import FAST
 
 AIMED_AT = (
@@ -198,11 +198,24 @@ def settings() -> st.SearchStrategy[dict[str, object]]:
     )
 
 
+def readers() -> st.SearchStrategy[Reader]:
+    """Some beside a replica, which they read from where the brokers have racks."""
+    racks, polls = st.sampled_from(("", "a", "b")), st.sampled_from((50, 200))
+    return st.builds(
+        lambda rack, ms, most: Reader(
+            topic="orders", every_ms=ms, settings={"client.rack": rack, "max.poll.records": most}
+        ),
+        racks,
+        polls,
+        st.sampled_from((3, 500)),
+    )
+
+
 @st.composite
 def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
     """One to seven brokers, perhaps in racks, one to five controllers apart or combined, a topic of two partitions.
 
-    One or two producers, and faults.
+    One or two producers, perhaps a consumer or two, and faults.
     """
     brokers = draw(st.sampled_from((3, 3, 3, 1, 2, 5, 7)))
     quorum = draw(st.sampled_from(("one", "apart", "dynamic", "combined") if brokers >= 3 else ("one", "apart")))
@@ -227,6 +240,7 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
         configs={
             **FAST,
             "unclean.leader.election.enable": False,
+            "replica.selector.class": "org.apache.kafka.common.replica.RackAwareReplicaSelector",
             "log.dirs": ",".join(f"/data/{number + 1}" for number in range(disks)),
         },
         features={"eligible.leader.replicas.version": elr, **({KRAFT_VERSION: 1} if quorum == "dynamic" else {})},
@@ -239,6 +253,7 @@ def plans(draw: st.DrawFn, *, most: int = 12) -> Plan:
             ),
         ),
         loads=loads,
+        readers=tuple(draw(st.lists(readers(), max_size=2))),
         operations=tuple(sorted((*operations, *asked), key=lambda operation: operation.at)),
         until=draw(st.sampled_from((6.0, 12.0))),
     )

@@ -12,6 +12,7 @@ from hypothesis import given, note
 
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts.broker import BecameLeader
+from kafsim.protocol.facts.client import RecordRead
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import NodeKilled
 from kafsim.protocol.safeguards import names
@@ -155,6 +156,23 @@ def test_a_plan_is_read_from_a_mapping() -> None:
     assert run_plan(plan).history.acked == 5
 
 
+def test_a_reader_polls_until_the_faults_end() -> None:
+    reads: list[int] = []
+
+    class Listener:
+        level = STATE
+
+        def on_fact(self, stated: Stated) -> None:
+            if isinstance(stated.fact, RecordRead) and str(stated.node) == "consumer-1":
+                reads.append(stated.fact.offset)
+
+    load = {"topic": "t", "count": 20, "every_ms": 100}
+    reader = {"topic": "t", "start": 0.5, "every_ms": 300, "settings": {"auto.offset.reset": "latest"}}
+    given = {"topics": [{"name": "t"}], "loads": [load], "readers": [reader], "until": 1.5}
+    assert run_plan(from_mapping(given), listeners=(Listener(),)).ok
+    assert reads == [7, 8, 9, 10]
+
+
 def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_runs() -> None:
     page = (Path(__file__).parents[2] / "docs" / "plans.md").read_text()
     listed = re.findall(
@@ -206,6 +224,8 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
             "slow_link takes milliseconds, not -5",
         ),
         ({"loads": [{"topic": "t"}]}, "a load goes to 't'"),
+        ({"readers": [{"topic": "t"}]}, "a reader reads 't'"),
+        ({"readers": [{"topic": "orders", "every_ms": 0}]}, "every_ms must be from 1 to"),
         ({"topics": [{"nam": "t"}]}, "a topic has no 'nam'"),
     ],
 )
