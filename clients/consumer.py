@@ -301,6 +301,7 @@ class Consumer(Client):
                         topic=record.topic,
                         partition=record.partition,
                         offset=record.offset,
+                        leader_epoch=record.leader_epoch,
                         key=record.key,
                         value=record.value,
                     )

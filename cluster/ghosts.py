@@ -14,6 +14,7 @@ import attrs
 
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import client as kf
 from kafsim.protocol.facts import controller as cf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
@@ -74,6 +75,12 @@ class GhostLog:
         index = bisect_left(self.batches, batch.base, key=lambda known: known.base)
         return index < len(self.batches) and self.batches[index] == batch
 
+    def epoch_at(self, offset: int) -> int | None:
+        """Of the batch that has this offset; None where there is none."""
+        index = bisect_left(self.batches, offset, key=lambda batch: batch.last)
+        found = index < len(self.batches) and self.batches[index].base <= offset
+        return self.batches[index].epoch if found else None
+
 
 @attrs.define
 class GhostPartition:
@@ -90,6 +97,8 @@ class GhostPartition:
     """The leader epoch in which a batch was committed or acknowledged first."""
     acknowledged: list[GhostBatch] = attrs.field(factory=list)
     """By acks=all."""
+    read: dict[int, int] = attrs.field(factory=dict)
+    """The offsets that consumers have read, each with the leader epoch of the record that was there first."""
     leaders: dict[int, str] = attrs.field(factory=dict)
     """Who became leader in which epoch."""
     leading: dict[str, int] = attrs.field(factory=dict)
@@ -147,6 +156,17 @@ class GhostQuorum:
     """The largest epoch in which a controller was active."""
     vote_broken: str = ""
     """What is wrong with the last vote."""
+    started: dict[str, None] = attrs.field(factory=dict)
+    """Nodes of every kind whose process runs."""
+    wiped: dict[str, None] = attrs.field(factory=dict)
+    """Nodes whose disk was emptied, until they have all again that is committed."""
+
+    @property
+    def newest_voters(self) -> tuple[str, ...]:
+        """As the newest leader has them."""
+        leader = self.leaders[max(self.leaders)] if self.leaders else ""
+        role = leader.rpartition("-")[0]
+        return tuple(f"{role}-{voter}" for voter in self.voters.get(leader, ()))
 
 
 class Ghosts:
@@ -159,6 +179,8 @@ class Ghosts:
         self.metadata = GhostPartition()
         """The metadata log, which has voters and observers instead of replicas."""
         self.topic_ids: dict[str, str] = {}
+        self.removed: dict[str, None] = {}
+        """Names of topics that were deleted: a consumer may still hold records of them when the name is used again."""
         self.fenced: dict[int, None] = {}
         """Brokers that are fenced or not registered, as committed."""
 
@@ -232,6 +254,10 @@ class Ghosts:
                     partition.committed_in.setdefault(batch, fact.leader_epoch)
                 break
 
+    def _read(self, _: str, fact: kf.RecordRead) -> None:
+        if fact.topic not in self.removed:
+            self.of(f"{fact.topic}-{fact.partition}").read.setdefault(fact.offset, fact.leader_epoch)
+
     def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:
         partition = self.of(fact.log)
         partition.leaders.setdefault(fact.leader_epoch, node)
@@ -289,6 +315,7 @@ class Ghosts:
         if self.topic_ids.get(fact.topic) != fact.topic_id:
             return
         del self.topic_ids[fact.topic]
+        self.removed[fact.topic] = None
         for index in range(fact.partitions):
             self.partitions.pop(f"{fact.topic}-{index}", None)
 
@@ -296,8 +323,12 @@ class Ghosts:
         if fact.state == "RUNNING":
             self.running[node] = None
 
+    def _started(self, node: str, _: wf.NodeStarted) -> None:
+        self.quorum.started[node] = None
+
     def _gone(self, node: str, _: object) -> None:
         self.running.pop(node, None)
+        self.quorum.started.pop(node, None)
         self.quorum.high_watermarks.pop(node, None)
         self.quorum.active.pop(node, None)
         self.metadata.leading.pop(node, None)
@@ -338,6 +369,8 @@ class Ghosts:
             known = partition.committed[-1].last + 1 if partition.committed else 0
             partition.committed += [b for b in partition.log(node).from_offset(known) if b.last < fact.to]
             partition.true_high_watermark = fact.to
+        if node in self.quorum.wiped and partition.log(node).end >= partition.true_high_watermark:
+            del self.quorum.wiped[node]
 
     def _voters(self, node: str, fact: qf.VotersChanged) -> None:
         self.quorum.voters[node] = fact.voters
@@ -356,6 +389,7 @@ class Ghosts:
 
     def _wiped(self, node: str, _: wf.DiskWiped) -> None:
         self.quorum.epochs.pop(node, None)
+        self.quorum.wiped[node] = None
         for partition in (self.metadata, *self.partitions.values()):
             partition.logs.pop(node, None)
 
@@ -369,6 +403,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     lf.LogCompacted: Ghosts._compacted,
     bf.HighWatermarkMoved: Ghosts._high_watermark,
     bf.RecordsAcknowledged: Ghosts._acknowledged,
+    kf.RecordRead: Ghosts._read,
     bf.BecameLeader: Ghosts._became_leader,
     bf.BecameFollower: Ghosts._became_follower,
     bf.IsrProposed: Ghosts._proposed,
@@ -387,6 +422,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     qf.VotersChanged: Ghosts._voters,
     qf.ControllerRenounced: Ghosts._renounced,
     bf.BrokerStateChanged: Ghosts._broker_state,
+    wf.NodeStarted: Ghosts._started,
     wf.NodeKilled: Ghosts._gone,
     wf.NodeHalted: Ghosts._gone,
     wf.NodeStopped: Ghosts._gone,

@@ -9,7 +9,7 @@ safeguard that it watches.
 from __future__ import annotations
 
 from bisect import bisect_left
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import attrs
@@ -19,6 +19,7 @@ from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
 from kafsim.cluster.quorum_invariants import QUORUM_INVARIANTS
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import client as kf
 from kafsim.protocol.facts import controller as cf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts.fact import STATE
@@ -92,6 +93,37 @@ def acked_on_min_isr(ghosts: Ghosts, node: str, fact: bf.RecordsAcknowledged) ->
             yield f"{batch} of {fact.log} is acknowledged and only on {', '.join(holders)}"
 
 
+def consistent_read(ghosts: Ghosts, node: str, fact: kf.RecordRead | bf.BecameLeader | bf.BrokerStateChanged) -> Wrong:
+    """What a consumer has read stays where it was, in the log of every current leader [V6].
+
+    An offset is looked at when it is read, and all of them whenever somebody leads anew.
+    """
+    if isinstance(fact, kf.RecordRead):
+        yield from _read_twice(ghosts, fact)
+        return
+    for name, partition in _led(ghosts, node, fact):
+        if partition.current_leader == node:
+            log = partition.log(node)
+            first = max(log.start, partition.compacted)
+            gone = [o for o, epoch in partition.read.items() if o >= first and log.epoch_at(o) != epoch]
+            if gone:
+                yield f"{node} leads {name} without what was read at {_texts(gone)}"
+
+
+def _read_twice(ghosts: Ghosts, fact: kf.RecordRead) -> Wrong:
+    name = f"{fact.topic}-{fact.partition}"
+    partition = ghosts.of(name)
+    before, leader = partition.read.get(fact.offset, fact.leader_epoch), partition.current_leader
+    if partition.unclean or fact.topic in ghosts.removed:
+        return
+    if before != fact.leader_epoch:
+        yield f"offset {fact.offset} of {name} is read with epoch {fact.leader_epoch}, and was with {before}"
+    elif leader is not None:
+        log = partition.log(leader)
+        if fact.offset >= max(log.start, partition.compacted) and log.epoch_at(fact.offset) != fact.leader_epoch:
+            yield f"offset {fact.offset} of {name} is read with epoch {fact.leader_epoch}, its leader {leader} lacks it"
+
+
 def log_matching(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wrong:
     """Below their high watermarks all replicas hold the same batches [V4, K7]."""
     partition = ghosts.of(fact.log)
@@ -108,8 +140,8 @@ def log_matching(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wron
         yield f"{node} has {_texts(ours)} in {fact.log} where {_texts(theirs)} is committed"
 
 
-def _texts(batches: list[GhostBatch]) -> str:
-    return " ".join(map(str, batches[:4])) or "nothing"
+def _texts(found: Sequence[GhostBatch | int]) -> str:
+    return " ".join(map(str, found[:4])) or "nothing"
 
 
 def strong_isr(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wrong:
@@ -192,6 +224,7 @@ INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[type, ...
     "leader-completeness": (leader_completeness, (bf.BecameLeader, bf.BrokerStateChanged)),
     "acked-records-durable": (acked_records_durable, (bf.BecameLeader, bf.BrokerStateChanged)),
     "acked-on-min-isr": (acked_on_min_isr, (bf.RecordsAcknowledged,)),
+    "consistent-read": (consistent_read, (kf.RecordRead, bf.BecameLeader, bf.BrokerStateChanged)),
     "log-matching": (log_matching, (bf.HighWatermarkMoved,)),
     "strong-isr": (strong_isr, (bf.HighWatermarkMoved,)),
     "candidate-completeness": (candidate_completeness, (cf.PartitionRegistered, bf.BrokerStateChanged)),

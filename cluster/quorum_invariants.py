@@ -9,9 +9,11 @@ from bisect import bisect_left
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from kafsim.cluster.ghosts import GhostBatch, Ghosts
+from kafsim.cluster.ghosts import METADATA, GhostBatch, Ghosts
 from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
+from kafsim.protocol.facts import world as wf
 
 Wrong = Iterator[str]
 
@@ -38,6 +40,24 @@ def quorum_leader_completeness(ghosts: Ghosts, node: str, fact: qf.QuorumRoleCha
     missing = next((batch for batch in reversed(partition.committed) if not log.holds(batch)), None)
     if missing is not None:
         yield f"{node} leads the quorum in epoch {fact.epoch} without the committed batch {missing}"
+
+
+def quorum_durability(ghosts: Ghosts, _: str, fact: object) -> Wrong:
+    """As long as a majority of the voters runs, one of them has the last that was committed [R4].
+
+    What is before it a voter has too, by metadata-log-matching. A voter whose disk was emptied is no better than one
+    that is away, until it has everything again.
+    """
+    partition, quorum = ghosts.metadata, ghosts.quorum
+    if getattr(fact, "log", METADATA) != METADATA or not partition.committed:
+        return
+    voters = quorum.newest_voters
+    run = [name for name in voters if name in quorum.started and name not in quorum.wiped]
+    last = partition.committed[-1]
+    if len(run) > len(voters) // 2 and not any(
+        name in partition.logs and partition.logs[name].holds(last) for name in run
+    ):
+        yield f"the committed batch {last} is on none of {', '.join(run)}, which are a majority of the voters"
 
 
 def metadata_log_matching(ghosts: Ghosts, node: str, fact: qf.QuorumHighWatermarkMoved) -> Wrong:
@@ -116,10 +136,23 @@ def _state(fact: cf.PartitionRegistered) -> tuple[Any, ...]:
     return (fact.leader, fact.leader_epoch, fact.isr, fact.elr, fact.last_known_elr, fact.replicas)
 
 
+_MAY_TAKE_METADATA = (
+    lf.LogLoaded,
+    lf.LogTruncated,
+    lf.LogReplaced,
+    qf.VotersChanged,
+    qf.QuorumRoleChanged,
+    wf.NodeKilled,
+    wf.NodeHalted,
+    wf.NodeStopped,
+    wf.PowerFailed,
+    wf.DiskWiped,
+)
 QUORUM_INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[type, ...]]] = {
     "election-safety": (election_safety, (qf.QuorumRoleChanged,)),
     "one-vote-per-epoch": (one_vote_per_epoch, (qf.VoteAnswered,)),
     "quorum-leader-completeness": (quorum_leader_completeness, (qf.QuorumRoleChanged,)),
+    "quorum-durability": (quorum_durability, _MAY_TAKE_METADATA),
     "metadata-log-matching": (metadata_log_matching, (qf.QuorumHighWatermarkMoved,)),
     "quorum-high-watermark-on-majority": (quorum_high_watermark_on_majority, (qf.QuorumHighWatermarkMoved,)),
     "quorum-high-watermark-monotone": (quorum_high_watermark_monotone, (qf.QuorumHighWatermarkMoved,)),

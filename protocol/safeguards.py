@@ -27,6 +27,8 @@ class Safeguards:
     """Off: acks=all is answered when the leader has written, as acks=1 is."""
     check_min_isr: bool = True
     """Off: acks=all is accepted however few replicas are in sync."""
+    bound_reads_by_high_watermark: bool = True
+    """Off: a consumer reads what is not committed yet, and may be gone when the leader is."""
     freeze_high_watermark_under_min_isr: bool = True
     """Off (Kafka before 3.7): records become visible while fewer replicas than min.insync.replicas hold them."""
     use_maximal_isr: bool = True

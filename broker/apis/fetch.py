@@ -186,7 +186,7 @@ class FetchApi:
             return ReadResult(cached, error)
         if diverging is not NO_DIVERGENCE:
             return ReadResult(cached, errors.NONE, log.high_watermark, log.log_start_offset, diverging)
-        bound = log.log_end_offset if session.is_follower else log.high_watermark
+        bound = self._bound(session, log)
         limit = min(asked.partition_max_bytes, max(left, 0))
         try:
             read = log.read(asked.fetch_offset, limit, bound, at_least_one=at_least_one)
@@ -204,6 +204,12 @@ class FetchApi:
             left_out=asked.fetch_offset < bound and not read.records,
             available=_available(log, asked.fetch_offset, bound, asked.partition_max_bytes),
         )
+
+    def _bound(self, session: FetchSession, log: Log) -> int:
+        """The first offset that is not read: a consumer gets what is committed."""
+        if session.is_follower or not self._replicas.safeguards.bound_reads_by_high_watermark:
+            return log.log_end_offset
+        return log.high_watermark
 
     def _throttled(self, now: Micros, session: FetchSession, result: ReadResult) -> ReadResult:
         """Without its records while the follower lags and the rate is exceeded; that is no reason to answer either."""

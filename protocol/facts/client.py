@@ -59,9 +59,12 @@ class ExtensionFailed:
 
 @fact(STATE)
 class RecordRead:
+    """``leader_epoch``: of the leader that wrote it; with the offset it tells which record this is."""
+
     topic: str
     partition: int
     offset: int
+    leader_epoch: int
     key: bytes | None
     value: bytes | None
 
