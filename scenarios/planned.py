@@ -11,7 +11,8 @@ from kafsim.cluster.handles import ProducerHandle
 from kafsim.cluster.world import WORLD, Stated
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.types import Micros
-from kafsim.scenarios.plan import DEFAULT_BROKER, OF_VOTERS, REQUESTS, TELLER, Load, Operation, Plan, Reader
+from kafsim.scenarios.operation import DEFAULT_BROKER, OF_VOTERS, REQUESTS, TELLER, Operation
+from kafsim.scenarios.plan import Load, Plan, Reader
 from kafsim.scenarios.simulation import Options, Run, run_story
 
 NEEDS_RUNNING = frozenset({"kill", "pause", "power_failure", "resume", "stop"})

@@ -14,7 +14,7 @@ from kafsim.cluster.aimed import FactTrigger
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.handles import Pending, ProducerHandle
 from kafsim.scenarios import planned
-from kafsim.scenarios.plan import Operation
+from kafsim.scenarios.operation import Operation
 from kafsim.scenarios.simulation import outcome
 
 TOPIC = "orders"

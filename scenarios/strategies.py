@@ -16,7 +16,8 @@ from __future__ import annotations
 from hypothesis import strategies as st
 
 from kafsim.protocol.features import KRAFT_VERSION
-from kafsim.scenarios.plan import Load, Operation, Plan, Reader, Topic
+from kafsim.scenarios.operation import Operation
+from kafsim.scenarios.plan import Load, Plan, Reader, Topic
 from kafsim.scenarios.swarm import FAST
 
 AIMED_AT = (

@@ -9,7 +9,8 @@ from typing import TypeVar
 
 from kafsim.cluster.chance import Chance, Stream
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
-from kafsim.scenarios.plan import Load, Operation, Plan, Topic
+from kafsim.scenarios.operation import Operation
+from kafsim.scenarios.plan import Load, Plan, Topic
 
 T = TypeVar("T")
 FAST: dict[str, object] = {

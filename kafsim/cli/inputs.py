@@ -9,7 +9,7 @@ from pathlib import Path
 from kafsim.cli.errors import UsageError, unknown
 from kafsim.protocol.client_config import PRODUCER, producer_settings
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
-from kafsim.scenarios.plan import Operation, aimed, check_node
+from kafsim.scenarios.operation import Operation, aimed, check_node
 from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Record
 

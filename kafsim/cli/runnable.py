@@ -22,7 +22,8 @@ from kafsim.cluster.guard import watched
 from kafsim.cluster.world import World
 from kafsim.protocol.config import ConfigError
 from kafsim.scenarios import catalogue, ping, planned
-from kafsim.scenarios.plan import Operation, Plan, check_nodes, check_quorum, from_mapping
+from kafsim.scenarios.operation import Operation, check_nodes
+from kafsim.scenarios.plan import Plan, check_quorum, from_mapping
 from kafsim.scenarios.plan_check import PlanError
 from kafsim.scenarios.scenario import Given, schedule
 from kafsim.scenarios.simulation import Options, Run, run_story, run_world_story

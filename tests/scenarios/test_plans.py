@@ -16,7 +16,8 @@ from kafsim.protocol.facts.client import RecordRead
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import NodeKilled
 from kafsim.protocol.safeguards import names
-from kafsim.scenarios.plan import OPERATIONS, REQUESTS, Load, Operation, Plan, PlanError, Topic, from_mapping
+from kafsim.scenarios.operation import KINDS, Operation
+from kafsim.scenarios.plan import Load, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.strategies import plans
 from kafsim.scenarios.swarm import FAST, plan_of
@@ -178,7 +179,7 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
     listed = re.findall(
         r"`(\w+)`", "".join(re.findall(r"^\| (`\w+`(?:, `\w+`)*) \|", page.split("## Operations")[1], re.MULTILINE))
     )
-    assert set(listed) == {*OPERATIONS, *REQUESTS, "do"}
+    assert set(listed) == {*KINDS, "do"}
     safeguards = page.split("## Safeguards")[1].split("## Who")[0]
     assert re.findall(r"^\| `(\w+)` \|", safeguards, re.MULTILINE) == list(names())
     example = from_mapping(tomllib.loads(page.split("```toml\n")[1].split("```")[0]))

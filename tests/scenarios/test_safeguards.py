@@ -21,7 +21,8 @@ from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.safeguards import ALL_ON, names
 from kafsim.protocol.types import Address, ConnectionId, EventNumber, Header, Micros
-from kafsim.scenarios.plan import Load, Plan, Reader, Topic, operation
+from kafsim.scenarios.operation import operation
+from kafsim.scenarios.plan import Load, Plan, Reader, Topic
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.simulation import Run
 from kafsim.scenarios.swarm import FAST, plan_of
