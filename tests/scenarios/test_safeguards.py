@@ -72,7 +72,7 @@ SCRIPTED = {
     ),
     # Followers get nothing, so nothing is committed, and the leader that gave it to a consumer is gone.
     ("bound_reads_by_high_watermark",): (
-        ((1.0, "cut", "1", "2"), (1.0, "cut", "1", "3"), (1.5, "kill", "1")),
+        ((1.0, "cut", "1", "2"), (1.0, "cut", "1", "3"), (2.5, "kill", "1")),
         "consistent-read",
     ),
     # What broker 3 lacks comes slowly; it is in the ISR before.
