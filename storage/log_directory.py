@@ -70,7 +70,6 @@ class LogDirectory:
         self.path = path
         self.id: Uuid = uuid.ZERO_UUID
         self.files = files
-        self._files = files
         self._outbox = outbox
         self._safeguards = safeguards
         self.logs: dict[TopicPartition, Log] = {}
@@ -86,7 +85,7 @@ class LogDirectory:
         self.first_dirty = OffsetCheckpoint(files, checkpoint.CLEANER)
 
     def _read_clean_shutdown(self) -> int:
-        file = self._files.get(CLEAN_SHUTDOWN)
+        file = self.files.get(CLEAN_SHUTDOWN)
         try:
             return -1 if file is None else int(json.loads(file.read())["brokerEpoch"])
         except (ValueError, KeyError, TypeError):
@@ -94,33 +93,33 @@ class LogDirectory:
 
     def format(self, node_id: int, directory_id: Uuid, cluster_id: str) -> Uuid:
         """Write ``meta.properties`` unless it is there; the id of this directory."""
-        file = self._files.get(META_PROPERTIES)
+        file = self.files.get(META_PROPERTIES)
         if file is not None:
             lines = (line.partition("=") for line in file.read().decode().splitlines())
             self.id = uuid.from_text({key: value for key, _, value in lines}["directory.id"])
             return self.id
         self.id = directory_id
         text = f"node.id={node_id}\ndirectory.id={uuid.to_text(directory_id)}\nversion=1\ncluster.id={cluster_id}\n"
-        self._files.replace(META_PROPERTIES, text.encode())
+        self.files.replace(META_PROPERTIES, text.encode())
         return directory_id
 
     def holds(self, tp: TopicPartition) -> bool:
         """Is there a log of this partition, opened or not?"""
-        return tp in self.logs or self._files.get(f"{tp}/{PARTITION_METADATA}") is not None
+        return tp in self.logs or self.files.get(f"{tp}/{PARTITION_METADATA}") is not None
 
     def probe(self) -> None:
         """DiskError when this directory has failed."""
-        self._files.get(META_PROPERTIES)
+        self.files.get(META_PROPERTIES)
 
     def begin(self) -> None:
         """The logs are about to be loaded: from now on a crash is unclean."""
         if self.was_clean:
-            self._files.delete(CLEAN_SHUTDOWN)
+            self.files.delete(CLEAN_SHUTDOWN)
 
     def on_disk(self) -> dict[TopicPartition, Uuid]:
         """The partitions that have a log here, with the topic ids in their ``partition.metadata``."""
         found = {}
-        for name in self._files.names():
+        for name in self.files.names():
             directory, slash, file = name.partition("/")
             _, dash, partition = directory.rpartition("-")
             if slash and dash and file.endswith(LOG) and partition.isdigit():
@@ -128,7 +127,7 @@ class LogDirectory:
         return found
 
     def _topic_id(self, directory: str) -> Uuid:
-        file = self._files.get(f"{directory}/{PARTITION_METADATA}")
+        file = self.files.get(f"{directory}/{PARTITION_METADATA}")
         if file is None:
             return uuid.ZERO_UUID
         return uuid.from_text(file.read().decode().partition("topic_id: ")[2].strip())
@@ -141,13 +140,13 @@ class LogDirectory:
         directory = str(tp)
         if self._topic_id(directory) not in (uuid.ZERO_UUID, topic_id):
             self.delete(tp)  # of a topic that had this name before
-        is_new = self._files.get(f"{directory}/{PARTITION_METADATA}") is None
+        is_new = self.files.get(f"{directory}/{PARTITION_METADATA}") is None
         if is_new:
             text = f"version: 0\ntopic_id: {uuid.to_text(topic_id)}"
-            self._files.replace(f"{directory}/{PARTITION_METADATA}", text.encode())
+            self.files.replace(f"{directory}/{PARTITION_METADATA}", text.encode())
         log = recovery.load(
             directory,
-            self._files,
+            self.files,
             self._outbox,
             config,
             self._safeguards,
@@ -167,7 +166,7 @@ class LogDirectory:
     def futures_on_disk(self) -> dict[TopicPartition, str]:
         """The folders of replicas that were on their way into this directory."""
         found = {}
-        for name in self._files.names():
+        for name in self.files.names():
             folder, slash, _ = name.partition("/")
             tp, dot, rest = folder.rpartition(".")
             if slash and dot and rest.endswith(FUTURE) and tp.rpartition("-")[2].isdigit():
@@ -177,10 +176,10 @@ class LogDirectory:
     def open_future(self, tp: TopicPartition, topic_id: Uuid, folder: str, config: LogConfig, now_ms: int) -> Log:
         """The log that is to take the place of the one in another directory; nobody hears of it before."""
         name = f"{folder}/{PARTITION_METADATA}"
-        if self._files.get(name) is None:
-            self._files.replace(name, f"version: 0\ntopic_id: {uuid.to_text(topic_id)}".encode())
+        if self.files.get(name) is None:
+            self.files.replace(name, f"version: 0\ntopic_id: {uuid.to_text(topic_id)}".encode())
         log = recovery.load(
-            folder, self._files, Silent(self._outbox), config, self._safeguards, now_ms=now_ms, clean=False
+            folder, self.files, Silent(self._outbox), config, self._safeguards, now_ms=now_ms, clean=False
         )
         self.futures[tp] = log
         return log
@@ -195,12 +194,12 @@ class LogDirectory:
         """The future log of a partition is its log from now on, to be opened anew."""
         self.futures.pop(tp, None)
         self._delete_folder(str(tp))
-        for name in list(self._files.names(f"{folder}/")):
-            self._files.rename(name, f"{tp}/{name.partition('/')[2]}")
+        for name in list(self.files.names(f"{folder}/")):
+            self.files.rename(name, f"{tp}/{name.partition('/')[2]}")
 
     def _delete_folder(self, folder: str) -> None:
-        for name in list(self._files.names(f"{folder}/")):
-            self._files.delete(name)
+        for name in list(self.files.names(f"{folder}/")):
+            self.files.delete(name)
 
     def delete(self, tp: TopicPartition) -> None:
         """Log and checkpoints of a partition are gone."""
@@ -240,4 +239,4 @@ class LogDirectory:
         self.write_bounds()
         self.high_watermarks.write()
         text = json.dumps({"version": 0, "brokerEpoch": broker_epoch}, separators=(",", ":"))
-        return self._files.replace(CLEAN_SHUTDOWN, text.encode())
+        return self.files.replace(CLEAN_SHUTDOWN, text.encode())

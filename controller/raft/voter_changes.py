@@ -126,7 +126,7 @@ class VoterChanges:
         self, now: Micros, connection: ConnectionId, header: Header, request: AddRaftVoterRequest
     ) -> None:
         key = ReplicaKey(request.voter_id, request.voter_directory_id)
-        address = next((Address.parse(one.host) for one in request.listeners if one.name == LISTENER), None)
+        address = _address_of(request)
         error, text = self._check_request(request.cluster_id)
         if not error and (key.id < 0 or key.directory == ZERO_UUID):
             error, text = errors.INVALID_REQUEST, "Add voter request didn't include a valid voter"
@@ -237,7 +237,7 @@ class VoterChanges:
         low, high = spoken.min_supported_version, spoken.max_supported_version
         error = errors.NONE if self._raft.has_cluster(request.cluster_id) else errors.INCONSISTENT_CLUSTER_ID
         error = error or self._raft.check_leader(request.current_leader_epoch)
-        address = next((Address.parse(one.host) for one in request.listeners if one.name == LISTENER), None)
+        address = _address_of(request)
         if error:
             return error
         if key.id < 0 or key.directory == ZERO_UUID or address is None or not 0 <= low <= high:
@@ -331,3 +331,8 @@ class VoterChanges:
         """Offset of the record."""
         self._raft.append_control(now, [voters.to_record()])
         return self._raft.next_offset - 1
+
+
+def _address_of(request: AddRaftVoterRequest | UpdateRaftVoterRequest) -> Address | None:
+    """Where the voter listens, if the request says so."""
+    return next((Address.parse(one.host) for one in request.listeners if one.name == LISTENER), None)
