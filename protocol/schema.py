@@ -16,6 +16,7 @@ from kafsim.protocol import codec
 
 T = typing.TypeVar("T")
 ALWAYS = (0, 0x7FFF)
+NO_KEY = -1
 Versions = tuple[int, int]
 
 
@@ -34,7 +35,7 @@ class Wire:
 
 @attrs.frozen
 class About:
-    """What Kafka's schema says of one message; ``key`` is an API key or a record type."""
+    """What Kafka's schema says of one message; ``key`` is an API key or a record type, or NO_KEY."""
 
     key: int
     versions: Versions

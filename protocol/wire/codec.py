@@ -76,6 +76,8 @@ def _field_form(wire: Wire, hint: Any, version: int, *, flexible: bool) -> Form:
         form = primitives.sized(compact=flexible, text=base == "string")
     else:
         form = form_of(class_in(hint), version, flexible=flexible)
+        if holds(wire.nullable, version) and not is_array:
+            form = primitives.optional(form)
     return primitives.array(form, compact=flexible) if is_array else form
 
 

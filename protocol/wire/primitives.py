@@ -53,7 +53,7 @@ FIXED = {
     "uuid": Form(_write_uuid, _read_uuid),
 }
 
-_INT16, _INT32 = FIXED["int16"], FIXED["int32"]
+_INT8, _INT16, _INT32 = FIXED["int8"], FIXED["int16"], FIXED["int32"]
 
 
 def length(*, compact: bool, small: bool) -> Form:
@@ -91,6 +91,21 @@ def sized(*, compact: bool, text: bool) -> Form:
             raise WireError("a string or bytes are cut off")
         content = data[at : at + count]
         return (content.decode() if text else content), at + count
+
+    return Form(write, read)
+
+
+def optional(item: Form) -> Form:
+    """A part of a message that may be null: -1 stands for that, 1 before what is there."""
+
+    def write(out: bytearray, value: Any) -> None:
+        _INT8.write(out, -1 if value is None else 1)
+        if value is not None:
+            item.write(out, value)
+
+    def read(data: bytes, at: int) -> tuple[Any, int]:
+        sign, at = _INT8.read(data, at)
+        return (None, at) if sign < 0 else item.read(data, at)
 
     return Form(write, read)
 

@@ -14,9 +14,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kafsim.protocol import codec, messages, metadata, uuid
+from kafsim.protocol import codec, consumer_protocol, group_records, messages, metadata, uuid
+from kafsim.protocol.group_records import serde as groups
 from kafsim.protocol.metadata import serde
-from kafsim.protocol.schema import about, versions, wire_of
+from kafsim.protocol.schema import NO_KEY, about, versions, wire_of
 from kafsim.protocol.wire import codec as wire_codec
 from kafsim.protocol.wire import json_form
 from kafsim.protocol.wire.primitives import WireError
@@ -24,7 +25,7 @@ from kafsim.protocol.wire.primitives import WireError
 DATA = Path(__file__).parent.parent / "data"
 SCHEMAS = json.loads((DATA / "schemas.json").read_text())
 
-for package in (messages, metadata):
+for package in (messages, metadata, group_records):
     for module in pkgutil.iter_modules(package.__path__):
         importlib.import_module(f"{package.__name__}.{module.name}")
 
@@ -43,7 +44,7 @@ def test_every_class_has_a_schema():
 @pytest.mark.parametrize("name", CLASSES)
 def test_fields_are_kafkas(name):
     cls, schema = CLASSES[name], SCHEMAS[name]
-    assert about[cls].key == schema["key"]
+    assert about[cls].key == (NO_KEY if schema["key"] is None else schema["key"])
     assert about[cls].versions == versions(schema["valid"])
     assert about[cls].flexible == versions(schema["flexible"])
     check_fields(cls, schema["fields"], schema["common"])
@@ -65,6 +66,39 @@ def check_fields(cls, fields, common):
             check_fields(wire_codec.class_in(hints[snake(name)]), inner or common[base], common)
         else:
             assert wire.type == type_
+
+
+GROUP_LINES = (DATA / "vectors" / "group_records.jsonl").read_text().splitlines()
+GROUPS = [vector for vector in map(json.loads, GROUP_LINES) if vector["record_type"] in groups.by_type]
+
+
+@pytest.mark.parametrize("vector", GROUPS, ids=lambda v: v["name"])
+def test_records_of_groups_are_written_and_read_as_kafka_does(vector):
+    key, value = bytes.fromhex(vector["key_hex"]), bytes.fromhex(vector["value_hex"])
+    our_key, our_value, version = groups.decode(key, value)
+    assert version == vector["value_version"]
+    assert json_form.to_json(our_key, 0) == vector["key"]
+    assert json_form.to_json(our_value, version) == vector["value"]
+    assert groups.encode_key(our_key) == key
+    assert groups.encode_value(our_value, version) == value
+
+
+BLOBS = (DATA / "vectors" / "consumer_protocol.jsonl").read_text().splitlines()
+
+
+@pytest.mark.parametrize("vector", [*map(json.loads, BLOBS)], ids=lambda v: v["name"])
+def test_subscriptions_and_assignments_are_written_and_read_as_kafka_does(vector):
+    data = bytes.fromhex(vector["hex"])
+    decode = consumer_protocol.decode_subscription
+    if vector["name"].startswith("assignment"):
+        decode = consumer_protocol.decode_assignment
+    found, version = decode(data), int.from_bytes(data[:2], "big")
+    assert json_form.to_json(found, min(version, 3)) == vector["data"]
+    if version <= 3:
+        assert consumer_protocol.encode(found, version) == data
+    for cut in (0, 1, 5, len(data) // 2):
+        with pytest.raises(WireError):
+            decode(data[:cut])
 
 
 LINES = (DATA / "vectors" / "metadata_records.jsonl").read_text().splitlines()

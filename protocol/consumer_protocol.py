@@ -1,0 +1,46 @@
+"""The blobs that consumers of a classic group exchange, a version before each (Kafka: ``ConsumerProtocol``).
+
+The coordinator carries them; it looks inside only to learn which topics a group subscribes to.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Any
+
+from kafsim.protocol.messages.consumer_protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
+from kafsim.protocol.schema import about
+from kafsim.protocol.wire import codec
+from kafsim.protocol.wire.primitives import WireError
+
+PROTOCOL_TYPE = "consumer"
+_SHORT = struct.Struct(">h")
+
+Blob = ConsumerProtocolSubscription | ConsumerProtocolAssignment
+
+
+def encode(blob: Blob, version: int | None = None) -> bytes:
+    """In its newest version unless told otherwise."""
+    version = about[type(blob)].versions[1] if version is None else version
+    return _SHORT.pack(version) + codec.encode(blob, version)
+
+
+def decode_subscription(data: bytes) -> ConsumerProtocolSubscription:
+    """WireError for bytes that are none. A version from the future is read as the newest that is known."""
+    found: ConsumerProtocolSubscription = _decode(ConsumerProtocolSubscription, data)
+    return found
+
+
+def decode_assignment(data: bytes) -> ConsumerProtocolAssignment:
+    """As :func:`decode_subscription`."""
+    found: ConsumerProtocolAssignment = _decode(ConsumerProtocolAssignment, data)
+    return found
+
+
+def _decode(cls: type, data: bytes) -> Any:
+    if len(data) < _SHORT.size:
+        raise WireError("a subscription or assignment is cut off")
+    version = int(_SHORT.unpack_from(data)[0])
+    if version < 0:
+        raise WireError(f"Unsupported subscription version: {version}")
+    return codec.decode(cls, data, min(version, about[cls].versions[1]), _SHORT.size)[0]
