@@ -257,3 +257,28 @@ def test_a_value_of_a_configuration_has_a_longest_size() -> None:
         )
 
     simulate(story)
+
+
+def test_a_replica_that_is_added_and_removed_at_once_keeps_its_reassignment_going() -> None:
+    """As a real 4.3 does: ``Adding Replicas: 3 Removing Replicas: 3``, whether or not the replica comes into sync."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1,)})
+        cluster.kill(3)
+        await cluster.admin.reassign("t-0", (1, 3))
+        await cluster.admin.reassign("t-0", (1,))
+        going_on = await cluster.admin.list_reassignments()
+        assert [(one.replicas, one.adding_replicas, one.removing_replicas) for one in going_on.values()] == [
+            ((1, 3), (3,), (3,))
+        ]
+        cluster.restart(3)
+        await cluster.advance(30)
+        core = cluster.controller_core
+        assert core is not None
+        assert [state.isr for state in core.state.partitions.values()] == [(1, 3)]
+        assert len(await cluster.admin.list_reassignments()) == 1
+        await cluster.admin.reassign("t-0", None)
+        assert await cluster.admin.list_reassignments() == {}
+        assert [state.replicas for state in core.state.partitions.values()] == [(1,)]
+
+    _run(story)

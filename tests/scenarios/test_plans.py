@@ -275,3 +275,18 @@ def test_a_broker_that_starts_with_a_broken_disk_when_the_plan_ends_is_healed_on
         until=6.0,
     )
     assert run_plan(plan).stuck is None
+
+
+def test_a_reassignment_that_cannot_end_is_cancelled_at_the_end() -> None:
+    plan = Plan(
+        brokers=5,
+        configs=FAST,
+        topics=(Topic(name="orders", assignment=((3, 4, 5),)),),
+        operations=(
+            Operation(1.0, "kill", ("1",)),
+            Operation(1.8, "reassign", ("orders-0", "1,5,2")),
+            Operation(3.4, "reassign", ("orders-0", "1,3,4")),
+        ),
+        until=6.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").ok
