@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TypeVar
+
+from kafsim.protocol.types import TopicPartition
+
+T = TypeVar("T")
 
 
 def hash_order(numbers: Iterable[int]) -> list[int]:
@@ -10,16 +15,41 @@ def hash_order(numbers: Iterable[int]) -> list[int]:
 
     By bucket, and within one in the order of their coming; the table is as large as a growing one would be.
     """
-    keys = list(numbers)
+    return _in_buckets(numbers, lambda key: (key ^ (key & 0xFFFF_FFFF_FFFF_FFFF) >> 32) & 0xFFFF_FFFF)
+
+
+def text_hash(text: str) -> int:
+    """``String.hashCode``, without a sign."""
+    units = text.encode("utf-16-be", "surrogatepass")
+    value = 0
+    for at in range(0, len(units), 2):
+        value = (31 * value + (units[at] << 8 | units[at + 1])) & 0xFFFF_FFFF
+    return value
+
+
+def text_order(texts: Iterable[str]) -> list[str]:
+    """As :func:`hash_order`, of texts."""
+    return _in_buckets(texts, text_hash)
+
+
+def partition_order(partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+    """As :func:`hash_order`, of Kafka's ``TopicPartition``."""
+    return _in_buckets(partitions, lambda tp: 31 * (31 + tp.partition) + text_hash(tp.topic) & 0xFFFF_FFFF)
+
+
+def _in_buckets(keys: Iterable[T], hash_of: Callable[[T], int]) -> list[T]:
+    known = list(keys)
     capacity = 16
-    while len(keys) > capacity * 3 // 4:
+    while len(known) > capacity * 3 // 4:
         capacity *= 2
-    return sorted(keys, key=lambda key: _spread(key) & (capacity - 1))
+    hashes = {key: hash_of(key) for key in known}
+    return sorted(known, key=lambda key: (hashes[key] ^ hashes[key] >> 16) & (capacity - 1))
 
 
-def _spread(key: int) -> int:
-    folded = (key ^ (key & 0xFFFF_FFFF_FFFF_FFFF) >> 32) & 0xFFFF_FFFF
-    return folded ^ folded >> 16
+def coordinator_partition(id_: str, partitions: int) -> int:
+    """Which partition a group or a transactional id belongs to (Kafka: ``Utils.abs(id.hashCode) % n``)."""
+    signed = text_hash(id_) - (text_hash(id_) >> 31 << 32)
+    return (0 if signed == -(2**31) else abs(signed)) % partitions
 
 
 def timeline_order(numbers: Iterable[int]) -> list[int]:
