@@ -17,6 +17,7 @@ from kafsim.broker.apis.describe_cluster import DescribeClusterApi
 from kafsim.broker.apis.describe_configs import DescribeConfigsApi
 from kafsim.broker.apis.describe_producers import DescribeProducersApi
 from kafsim.broker.apis.fetch import FetchApi
+from kafsim.broker.apis.find_coordinator import FindCoordinatorApi
 from kafsim.broker.apis.init_producer_id import InitProducerIdApi
 from kafsim.broker.apis.list_offsets import ListOffsetsApi
 from kafsim.broker.apis.log_dirs import AlterReplicaLogDirsApi, DescribeLogDirsApi
@@ -31,6 +32,7 @@ from kafsim.broker.lifecycle import FAILURE_TIMER, PATIENCE_TIMER, BrokerLifecyc
 from kafsim.broker.lifecycle import TIMER as LIFECYCLE_TIMER
 from kafsim.broker.log_dir_mover import TIMER as MOVER_TIMER
 from kafsim.broker.metadata_loader import MetadataLoader
+from kafsim.broker.offsets_partitions import CoordinatorElections, OffsetsPartition
 from kafsim.broker.producer_ids import ProducerIds
 from kafsim.broker.replica_manager import (
     CHECKPOINT_TIMER,
@@ -45,6 +47,11 @@ from kafsim.broker.replica_selector import ReplicaSelector
 from kafsim.controller.api_versions import ApiVersionsApi
 from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.raft.raft_client import POLL, RaftClient
+from kafsim.coordinator.coordinator_runtime import TIMERS as COORDINATOR_TIMERS
+from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
+from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
+from kafsim.coordinator.group_coordinator_service import GroupCoordinatorService
+from kafsim.coordinator.offset_service import OffsetService
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
 from kafsim.protocol.messages.alter_configs import AlterConfigsRequest
@@ -52,7 +59,7 @@ from kafsim.protocol.messages.alter_partition_reassignments import AlterPartitio
 from kafsim.protocol.messages.alter_replica_log_dirs import AlterReplicaLogDirsRequest
 from kafsim.protocol.messages.api_versions import ApiVersionsRequest
 from kafsim.protocol.messages.create_partitions import CreatePartitionsRequest
-from kafsim.protocol.messages.create_topics import CreatableTopic, CreateTopicsRequest
+from kafsim.protocol.messages.create_topics import CreatableTopic, CreatableTopicConfig, CreateTopicsRequest
 from kafsim.protocol.messages.delete_records import DeleteRecordsRequest
 from kafsim.protocol.messages.delete_topics import DeleteTopicsRequest
 from kafsim.protocol.messages.describe_cluster import DescribeClusterRequest
@@ -62,6 +69,7 @@ from kafsim.protocol.messages.describe_producers import DescribeProducersRequest
 from kafsim.protocol.messages.describe_quorum import DescribeQuorumRequest
 from kafsim.protocol.messages.elect_leaders import ElectLeadersRequest
 from kafsim.protocol.messages.fetch import FetchRequest
+from kafsim.protocol.messages.find_coordinator import FindCoordinatorRequest
 from kafsim.protocol.messages.incremental_alter_configs import IncrementalAlterConfigsRequest
 from kafsim.protocol.messages.init_producer_id import InitProducerIdRequest
 from kafsim.protocol.messages.list_offsets import ListOffsetsRequest
@@ -134,6 +142,9 @@ class Broker:
             metadata_offset=lambda: self.metadata.applied,
             on_state=self._on_state,
         )
+        self.groups = CoordinatorRuntime(given, settings, lambda index: OffsetsPartition(self.replicas, index))
+        self.replicas.groups = self.groups  # type: ignore[assignment]
+        self._elections = CoordinatorElections(self.groups, self.metadata.state, given.address.id)
         self.replicas.failures.on_failed = self.lifecycle.propagate_failure
         self._assigning = self._channel("directory-assignments", patience=FORWARD_PATIENCE)
         self._assignments = Assignments(
@@ -193,6 +204,11 @@ class Broker:
             DescribeClusterRequest: DescribeClusterApi(self.outbox, self.metadata.state, cluster_id).handle,
             AlterPartitionReassignmentsRequest: self._forward,
             ListPartitionReassignmentsRequest: self._forward,
+            FindCoordinatorRequest: FindCoordinatorApi(
+                self.outbox, self.metadata.state, self.groups.partition_of, self._create_offsets_topic
+            ).handle,
+            **GroupCoordinatorService(self.outbox, self.groups, self.settings).apis,
+            **OffsetService(self.outbox, self.groups, self.metadata.state).apis,
         }
         apis[ApiVersionsRequest] = ApiVersionsApi(
             self.outbox,
@@ -256,6 +272,7 @@ class Broker:
         self.replicas.failures.handle(now)
 
     def _complete_fetches(self, now: Micros) -> None:
+        self.groups.settle(now)
         self.fetches.complete_woken(now)
 
     def on_disconnect(self, now: Micros, connection: ConnectionId) -> None:
@@ -271,6 +288,8 @@ class Broker:
         handler = self._timers.get(key)
         if handler is not None:
             handler(now)
+        elif key[0] in COORDINATOR_TIMERS:
+            self.groups.on_timer(now, key)
         else:
             fetcher = self.replicas.fetchers.get(int(key[1]))
             if fetcher is not None:
@@ -311,6 +330,7 @@ class Broker:
         self.replicas.configs_changed(configs)
         self.isr_changes.broker_epoch = self.lifecycle.epoch
         self.replicas.apply(now, touched)
+        self._elections.on_published(now, touched, first=first)
         self._assignments.on_published(now, touched)
 
     def _on_state(self, now: Micros, state: BrokerLifecycleState) -> None:
@@ -339,11 +359,26 @@ class Broker:
         self._forwarding.send(now, request, answer)
 
     def _auto_create(self, now: Micros, topic: str) -> None:
+        if topic == OFFSETS_TOPIC:
+            self._create_offsets_topic(now, topic)
+        else:
+            self._create(now, CreatableTopic(name=topic, num_partitions=-1, replication_factor=-1))
+
+    def _create_offsets_topic(self, now: Micros, topic: str) -> None:
+        configs = {"cleanup.policy": "compact", "compression.type": "producer"}
+        configs["segment.bytes"] = str(self.settings["offsets.topic.segment.bytes"])
+        asked = CreatableTopic(
+            name=topic,
+            num_partitions=self.settings["offsets.topic.num.partitions"],
+            replication_factor=self.settings["offsets.topic.replication.factor"],
+            configs=tuple(CreatableTopicConfig(name=name, value=value) for name, value in configs.items()),
+        )
+        self._create(now, asked)
+
+    def _create(self, now: Micros, asked: CreatableTopic) -> None:
+        topic = asked.name
         if topic in self._creating:
             return
         self._creating[topic] = None
-        request = CreateTopicsRequest(
-            topics=(CreatableTopic(name=topic, num_partitions=-1, replication_factor=-1),),
-            timeout_ms=self.settings["request.timeout.ms"],
-        )
+        request = CreateTopicsRequest(topics=(asked,), timeout_ms=self.settings["request.timeout.ms"])
         self._forwarding.send(now, request, lambda _, __: self._creating.pop(topic, None))

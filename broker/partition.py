@@ -15,6 +15,7 @@ import attrs
 from kafsim.broker.isr import CommittedIsr, IsrState, PendingExpand, PendingShrink
 from kafsim.broker.replica_progress import ReplicaProgress
 from kafsim.controller.metadata_state import PartitionState
+from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import broker as facts
@@ -77,6 +78,8 @@ class Partition:
         self.leader_epoch = -1
         self.partition_epoch = -1
         self.replica_count = 0
+        self.is_coordinators = tp.topic == OFFSETS_TOPIC
+        """Who coordinates its groups wants to know how far it is committed."""
         self.watchers: dict[int, Any] = {}
         """The fetch sessions that hold this partition, by their number."""
         self._broker = broker

@@ -55,6 +55,12 @@ class Deletions:
     def on_low_watermark(self, partition: Partition) -> None: ...
 
 
+class Groups:
+    """What they tell to the coordinators of groups; the broker replaces this."""
+
+    def on_high_watermark(self, partition: Partition) -> None: ...
+
+
 class ReplicaManager:
     """Partitions by ``(topic id, index)``; fetchers by leader."""
 
@@ -75,6 +81,7 @@ class ReplicaManager:
         self.fetchers: dict[int, ReplicaFetcher] = {}
         self.fetches = Fetches()
         self.deletions = Deletions()
+        self.groups = Groups()
         self.in_controlled_shutdown = False
         self._given = given
         self._settings = settings
@@ -318,6 +325,8 @@ class ReplicaManager:
     def on_high_watermark(self, now: Micros, partition: Partition) -> None:
         self._moved[partition.tp] = partition.log
         self.fetches.mark(partition, followers=False, consumers=True)
+        if partition.is_coordinators:
+            self.groups.on_high_watermark(partition)
 
     def on_log_start(self, partition: Partition) -> None:
         """The start of this log moved: followers are told with their next answers."""

@@ -39,6 +39,10 @@ INTERNAL_TOPICS = {
 }
 
 
+OF_ALL = {"offsets.topic.num.partitions": 5, "group.initial.rebalance.delay.ms": 0}
+"""Settings that all recorded clusters have."""
+
+
 class HistoryError(ValueError):
     """A file that is no history."""
 
@@ -142,7 +146,7 @@ def _shape(cluster: dict[str, Any]) -> ClusterShape:
     apart = cluster.get("controllers")
     if apart and apart != [FIRST_CONTROLLER]:
         raise Unsupported(f"cluster: controllers {apart}")
-    configs: dict[str, object] = {}
+    configs: dict[str, object] = {**OF_ALL}
     for name, value in cluster.get("settings", {}).items():
         if name not in BROKER:
             raise Unsupported(f"cluster: setting {name}")

@@ -20,7 +20,24 @@ from kafsim.scenarios.looks import Looks
 
 _PLAIN = {"enable.idempotence": False, "retries": 0, "linger.ms": 0, "request.timeout.ms": 5_000}
 _ONCE = {**_PLAIN, "delivery.timeout.ms": 6_000, "reconnect.backoff.max.ms": 500}
-_RAW = {"PRODUCE": 3, "DELETE_RECORDS": 0, "LIST_OFFSETS": 1, "OFFSET_FOR_LEADER_EPOCH": 2, "FETCH": 4}
+_RAW = {
+    "PRODUCE": 3,
+    "DELETE_RECORDS": 0,
+    "LIST_OFFSETS": 1,
+    "OFFSET_FOR_LEADER_EPOCH": 2,
+    "FETCH": 4,
+    "FIND_COORDINATOR": 0,
+    "JOIN_GROUP": 2,
+    "SYNC_GROUP": 0,
+    "HEARTBEAT": 0,
+    "LEAVE_GROUP": 0,
+    "OFFSET_COMMIT": 2,
+    "OFFSET_FETCH": 1,
+    "OFFSET_DELETE": 0,
+    "DESCRIBE_GROUPS": 0,
+    "LIST_GROUPS": 0,
+    "DELETE_GROUPS": 0,
+}
 """The APIs that a step may speak by hand, from this version on."""
 
 

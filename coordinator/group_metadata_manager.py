@@ -1,0 +1,607 @@
+"""Membership of classic groups: join, sync, heartbeat, leave (Kafka: ``GroupMetadataManager``).
+
+Nothing is written when a rebalance begins or a generation is made: only the leader's assignment is, so that a new
+coordinator knows the last generation that was assigned. Joins and syncs are answered when all have come together.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from kafsim.coordinator.classic_group import (
+    COMPLETING,
+    DEAD,
+    EMPTY,
+    PREPARING,
+    STABLE,
+    ClassicGroup,
+    Member,
+    Parked,
+    Protocols,
+)
+from kafsim.coordinator.records import group_record
+from kafsim.coordinator.shard import GroupShard
+from kafsim.protocol import errors
+from kafsim.protocol.consumer_protocol import decode_assignment
+from kafsim.protocol.facts import group as facts
+from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.messages.heartbeat import HeartbeatRequest
+from kafsim.protocol.messages.join_group import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
+from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity, MemberResponse
+from kafsim.protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
+from kafsim.protocol.types import Header, Micros, millis
+from kafsim.protocol.wire.primitives import WireError
+
+NEW_MEMBER_JOIN_MS = 300_000
+"""How long one who has just joined waits for the others at most."""
+MEMBER_ID_SINCE, NULL_PROTOCOL_SINCE, SKIP_ASSIGNMENT_SINCE = 4, 7, 9
+
+
+class GroupMetadataManager:
+    """The groups of one shard."""
+
+    def __init__(self, shard: GroupShard) -> None:
+        self._shard = shard
+        self._settings = shard.settings
+        shard.on_loaded = self._on_loaded
+        shard.on_closing = self._on_closing
+
+    def _on_loaded(self, now: Micros) -> None:
+        for group in self._shard.groups.values():
+            for id_ in group.in_order():
+                self.renew_session(now, group, group.members[id_])
+            if len(group.members) > self._settings["group.max.size"]:
+                why = because(facts.TOO_LARGE, most=self._settings["group.max.size"])
+                self._prepare(now, group, why)
+
+    def _on_closing(self, now: Micros) -> None:
+        for group in self._shard.groups.values():
+            state = group.state
+            self._to(now, group, DEAD, because(facts.RESIGNED))
+            for id_ in group.in_order():
+                member = group.members[id_]
+                if state == PREPARING:
+                    self._answer_join(member, errors.NOT_COORDINATOR, member.id)
+                elif state in (COMPLETING, STABLE):
+                    self._answer_sync(group, member, errors.NOT_COORDINATOR)
+
+    # -------------------------------------------------------------------------------- join
+
+    def join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
+        group = self._shard.groups.get(request.group_id)
+        if group is None:
+            if request.member_id:
+                self._refuse_join(parked, errors.UNKNOWN_MEMBER_ID, request.member_id)
+            else:
+                self._create_and_join(now, parked, request)
+            return
+        self._join(now, parked, request, group)
+
+    def _create_and_join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
+        """The empty group is written beside; only a failure of that is told to who waits in it."""
+        group = ClassicGroup(request.group_id, self._shard.wall_ms(now))
+        record = group_record(group, {})
+        self._shard.note_new(group)
+        self._join(now, parked, request, group)
+        end = self._shard.end
+
+        def then(_: Micros, error: int) -> None:
+            for member in list(group.members.values()) if error else ():
+                self._answer_join(member, error, "")
+
+        self._shard.write(now, [record], then, replay=False)
+        if self._shard.end == end:  # it could not be appended
+            self._shard.groups.delete(group.id)
+
+    def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
+        if not self._accepts(group, request.member_id):
+            group.remove(request.member_id)
+            self._refuse_join(parked, errors.GROUP_MAX_SIZE_REACHED, "")
+        elif not request.member_id:
+            self._join_new(now, parked, request, group)
+        else:
+            self._join_known(now, parked, request, group)
+
+    def _accepts(self, group: ClassicGroup, member_id: str) -> bool:
+        most = self._settings["group.max.size"]
+        member = group.members.get(member_id)
+        if group.state == PREPARING:
+            return (member is not None and member.join is not None) or group.waiting_to_join < most
+        return group.state in (EMPTY, DEAD) or member is not None or len(group.members) < most
+
+    def _join_new(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
+        names = [protocol.name for protocol in request.protocols]
+        if not group.supports(request.protocol_type, names):
+            self._refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, "")
+            return
+        id_ = f"{request.group_instance_id or parked.header.client_id or ''}-{self._new_uuid()}"
+        if request.group_instance_id in group.static:
+            self._replace_static(now, parked, request, group, id_)
+        elif request.group_instance_id is None and parked.header.version >= MEMBER_ID_SINCE:
+            group.pending[id_] = None
+            at = Micros(now + millis(request.session_timeout_ms))
+            self._shard.timers.set(self._session(group, id_), at, partial(self._session_over, group.id, id_))
+            self._refuse_join(parked, errors.MEMBER_ID_REQUIRED, id_)
+        else:
+            self._add(now, parked, request, group, id_)
+
+    def _new_uuid(self) -> str:
+        text = self._shard.given.entropy.uuid().hex()
+        return "-".join((text[:8], text[8:12], f"4{text[13:16]}", text[16:20], text[20:]))
+
+    def _join_known(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
+        id_ = request.member_id
+        if not group.supports(request.protocol_type, [protocol.name for protocol in request.protocols]):
+            self._refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, id_)
+            return
+        if id_ in group.pending:
+            error = errors.NONE if request.group_instance_id is None else errors.UNKNOWN_SERVER_ERROR
+        else:
+            error = group.validate(id_, request.group_instance_id)
+        if error:
+            self._refuse_join(parked, error, id_)
+        elif id_ in group.pending:
+            self._add(now, parked, request, group, id_)
+        else:
+            self._rejoin(now, parked, request, group, group.members[id_])
+
+    def _rejoin(
+        self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, member: Member
+    ) -> None:
+        is_same = member.protocols == _protocols(request)
+        if group.state == EMPTY:
+            self._refuse_join(parked, errors.UNKNOWN_MEMBER_ID, member.id)
+        elif group.state == PREPARING:
+            self._update(member, parked, request)
+            self._maybe_complete(now, group)
+        elif is_same and (group.state == COMPLETING or member.id != group.leader):
+            self._reply_join(parked, group, member)
+        else:
+            self._update(member, parked, request)
+            reason = request.reason or "not provided"
+            why = because(facts.LEADER_REJOINED, member=member.id, reason=reason)
+            self._prepare(now, group, why if is_same else because(facts.CHANGED, member=member.id))
+
+    def _update(self, member: Member, parked: Parked, request: JoinGroupRequest) -> None:
+        member.protocols = _protocols(request)
+        member.rebalance_ms, member.session_ms = _timeouts(request)
+        member.join = parked
+
+    def _add(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, id_: str) -> None:
+        rebalance_ms, session_ms = _timeouts(request)
+        member = Member(
+            id=id_,
+            instance=request.group_instance_id,
+            client_id=parked.header.client_id or "",
+            client_host="/127.0.0.1",
+            rebalance_ms=rebalance_ms,
+            session_ms=session_ms,
+            protocols=_protocols(request),
+            join=parked,
+            is_new=True,
+        )
+        if group.state == PREPARING and group.previous == EMPTY:
+            group.newly_added = True
+        group.add(member, request.protocol_type)
+        self._shard.outbox.happened(
+            facts.MemberAdded(group=group.id, member=id_, instance=member.instance, client=member.client_id)
+        )
+        self._set_session(now, group, member, NEW_MEMBER_JOIN_MS)
+        why = because(facts.JOINED, member=id_, reason=request.reason or "not provided")
+        self._prepare_or_complete(now, group, why)
+
+    # ------------------------------------------------------------------------------ static
+
+    def _replace_static(
+        self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, id_: str
+    ) -> None:
+        """A new process has the instance id: the old member is fenced, and the rest need not notice."""
+        assert request.group_instance_id is not None, "it was looked up"
+        old = group.members[group.static[request.group_instance_id]]
+        leader_before = group.leader or ""
+        self._answer_join(old, errors.FENCED_INSTANCE_ID, old.id)
+        self._answer_sync(group, old, errors.FENCED_INSTANCE_ID)
+        member = group.replace(old.id, id_)
+        why = because(facts.REPLACED, member=id_, instance=old.instance, old=old.id)
+        self._shard.outbox.happened(facts.MemberRemoved(group=group.id, member=old.id, because=why))
+        self._shard.outbox.happened(
+            facts.MemberAdded(group=group.id, member=id_, instance=old.instance, client=member.client_id)
+        )
+        self._set_session(now, group, member, old.session_ms)
+        before = (member.protocols, member.rebalance_ms, member.session_ms)
+        self._update(member, parked, request)
+        if group.state == PREPARING:
+            self._maybe_complete(now, group)
+        elif group.state == COMPLETING or group.select_protocol() != group.protocol:
+            self._prepare(now, group, why)
+        else:
+            assignments = {m.id: m.assignment for m in group.members.values()}
+
+            def then(at: Micros, error: int) -> None:
+                if error:
+                    member.protocols, member.rebalance_ms, member.session_ms = before
+                    self._answer_join(member, error, "")
+                    self.renew_session(at, group, group.replace(id_, old.id))
+                else:
+                    member.join = None
+                    self._reply_replaced(parked, group, member, leader_before)
+
+            self._shard.write(now, [group_record(group, assignments)], then, replay=False)
+
+    def _reply_replaced(self, parked: Parked, group: ClassicGroup, member: Member, leader_before: str) -> None:
+        """From version 9 on the new leader learns that it leads, and that there is nothing to assign (KIP-814)."""
+        knows = parked.header.version >= SKIP_ASSIGNMENT_SINCE
+        leads = knows and member.id == group.leader
+        answer = JoinGroupResponse(
+            generation_id=group.generation,
+            protocol_type=group.protocol_type,
+            protocol_name=group.protocol,
+            leader=(group.leader or "") if knows else leader_before,
+            skip_assignment=leads,
+            member_id=member.id,
+            members=_listed(group) if leads else (),
+        )
+        self._shard.reply(*parked, answer)
+
+    # --------------------------------------------------------------------------- rebalance
+
+    def _prepare_or_complete(self, now: Micros, group: ClassicGroup, why: Because) -> None:
+        if group.state == PREPARING:
+            self._maybe_complete(now, group)
+        else:
+            self._prepare(now, group, why)
+
+    def _maybe_complete(self, now: Micros, group: ClassicGroup) -> None:
+        """All have joined; an initial delay runs to its end even so."""
+        if group.state == PREPARING and group.previous != EMPTY and group.has_all_joined:
+            self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
+
+    def _prepare(self, now: Micros, group: ClassicGroup, why: Because) -> None:
+        is_initial = group.state == EMPTY
+        if group.state == COMPLETING:
+            for id_ in group.in_order():
+                member = group.members[id_]
+                member.assignment = b""
+                if member.sync is not None:
+                    self._answer_sync(group, member, errors.REBALANCE_IN_PROGRESS)
+                    self.renew_session(now, group, member)
+        group.unsynced.clear()
+        self._shard.timers.cancel(("sync", group.id))
+        self._to(now, group, PREPARING, why)
+        if is_initial:
+            delay = self._settings["group.initial.rebalance.delay.ms"]
+            self._delay(now, group.id, delay, max(group.rebalance_ms - delay, 0))
+        elif group.has_all_joined:
+            self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
+        else:
+            self._wait_for_joins(now, group)
+
+    def _delay(self, now: Micros, group_id: str, delay: int, left: int) -> None:
+        at = Micros(now + millis(delay))
+        self._shard.timers.set(("join", group_id), at, lambda at: self._delay_over(at, group_id, delay, left))
+
+    def _delay_over(self, now: Micros, group_id: str, delay: int, left: int) -> None:
+        """Once more, as long as somebody came meanwhile and there is time left."""
+        group = self._shard.groups.get(group_id)
+        if group is None:
+            return
+        if group.newly_added and left:
+            group.newly_added = False
+            more = min(self._settings["group.initial.rebalance.delay.ms"], left)
+            self._delay(now, group_id, more, max(left - delay, 0))
+        else:
+            self._complete(now, group, because(facts.DELAY_OVER, members=group.waiting_to_join))
+
+    def _wait_for_joins(self, now: Micros, group: ClassicGroup) -> None:
+        at, id_ = Micros(now + millis(group.rebalance_ms)), group.id
+
+        def over(at: Micros) -> None:
+            found = self._shard.groups.get(id_)
+            if found is not None:
+                why = because(facts.TIME_OVER, timeout_ms=found.rebalance_ms, members=found.waiting_to_join)
+                self._complete(at, found, why)
+
+        self._shard.timers.set(("join", id_), at, over)
+
+    def _complete(self, now: Micros, group: ClassicGroup, why: Because) -> None:
+        """A new generation of those who have joined, and of static members that may come back yet."""
+        self._shard.timers.cancel(("join", group.id))
+        timeout = group.rebalance_ms
+        for id_ in group.in_order():
+            member = group.members[id_]
+            if member.join is None and member.instance is None:
+                self._remove(group, id_, because(facts.NOT_REJOINED, member=id_, timeout_ms=timeout))
+        if group.state == DEAD:
+            return
+        if not group.elect_joined_leader() and group.members:
+            self._wait_for_joins(now, group)
+            return
+        was = group.state
+        group.begin_generation(self._shard.wall_ms(now))
+        self._tell(group, was, why if group.members else because(facts.EMPTIED))
+        if group.members:
+            self._begin_sync(now, group)
+        else:
+            self._shard.write(now, [group_record(group, {})], lambda _, __: None, replay=False)
+
+    def _begin_sync(self, now: Micros, group: ClassicGroup) -> None:
+        for id_ in group.in_order():
+            member = group.members[id_]
+            if member.join is not None:
+                self._reply_join(member.join, group, member)
+                member.join = None
+            self.renew_session(now, group, member)
+            member.is_new = False
+            group.unsynced[id_] = None
+        generation, group_id = group.generation, group.id
+        at = Micros(now + millis(group.rebalance_ms))
+        self._shard.timers.set(("sync", group_id), at, lambda at: self._sync_over(at, group_id, generation))
+
+    def _sync_over(self, now: Micros, group_id: str, generation: int) -> None:
+        group = self._shard.groups.get(group_id)
+        if group is None or group.generation != generation or group.state not in (COMPLETING, STABLE):
+            return
+        late, timeout = list(group.unsynced), group.rebalance_ms
+        for id_ in late:
+            self._remove(group, id_, because(facts.NOT_SYNCED, member=id_, timeout_ms=timeout))
+        if late:
+            self._prepare(now, group, because(facts.NOT_SYNCED, member=", ".join(late), timeout_ms=timeout))
+
+    # -------------------------------------------------------------------------------- sync
+
+    def sync(self, now: Micros, parked: Parked, request: SyncGroupRequest) -> None:
+        group = self._shard.groups.get(request.group_id)
+        error = self._check_sync(group, request)
+        if error or group is None:
+            self._note_refused(request.group_id, request.member_id, "SyncGroup", error, request.generation_id)
+            self._shard.reply(*parked, SyncGroupResponse(error_code=error))
+            return
+        member = group.members[request.member_id]
+        group.unsynced.pop(member.id, None)
+        if not group.unsynced:
+            self._shard.timers.cancel(("sync", group.id))
+        if group.state == STABLE:
+            self._shard.reply(*parked, _synced(group, member, errors.NONE))
+            return
+        member.sync = parked
+        if member.id == group.leader:
+            self._store(now, group, {one.member_id: one.assignment for one in request.assignments})
+
+    def _check_sync(self, group: ClassicGroup | None, request: SyncGroupRequest) -> int:
+        if group is None or group.state == EMPTY:
+            return errors.UNKNOWN_MEMBER_ID
+        error = group.validate(request.member_id, request.group_instance_id)
+        if error:
+            return error
+        if request.generation_id != group.generation:
+            return errors.ILLEGAL_GENERATION
+        asked, has = (request.protocol_type, request.protocol_name), (group.protocol_type, group.protocol)
+        if any(a is not None and h is not None and a != h for a, h in zip(asked, has, strict=True)):
+            return errors.INCONSISTENT_GROUP_PROTOCOL
+        return errors.REBALANCE_IN_PROGRESS if group.state == PREPARING else errors.NONE
+
+    def _store(self, now: Micros, group: ClassicGroup, given: dict[str, bytes]) -> None:
+        """The leader's assignment: everybody has it once it is committed, if no rebalance came between."""
+        assignments = {id_: given.get(id_, b"") for id_ in group.members}
+        generation = group.generation
+
+        def then(at: Micros, error: int) -> None:
+            if group.state == COMPLETING and group.generation == generation:
+                self._propagate(at, group, {} if error else assignments, error)
+
+        self._shard.write(now, [group_record(group, assignments)], then, replay=False)
+
+    def _propagate(self, now: Micros, group: ClassicGroup, assignments: dict[str, bytes], error: int) -> None:
+        for id_ in group.in_order():
+            member = group.members[id_]
+            member.assignment = assignments.get(id_, b"")
+            if member.sync is not None:
+                self._answer_sync(group, member, error)
+                self.renew_session(now, group, member)
+        if error:
+            self._prepare_or_complete(now, group, because(facts.ASSIGNMENT_LOST, error=errors.name(error)))
+            return
+        self._shard.outbox.happened(
+            facts.AssignmentStored(
+                group=group.id,
+                generation=group.generation,
+                protocol=group.protocol or "",
+                leader=group.leader or "",
+                assigned=tuple((id_, _partitions(assignments[id_])) for id_ in group.in_order()),
+            )
+        )
+        self._to(now, group, STABLE, because(facts.ASSIGNED, leader=group.leader))
+
+    # --------------------------------------------------------------------------- heartbeat
+
+    def heartbeat(self, now: Micros, request: HeartbeatRequest) -> int:
+        group = self._shard.groups.get(request.group_id)
+        error = self._check_heartbeat(group, request)
+        if group is not None and error in (errors.NONE, errors.REBALANCE_IN_PROGRESS):
+            self.renew_session(now, group, group.members[request.member_id])
+        elif error:
+            self._note_refused(request.group_id, request.member_id, "Heartbeat", error, request.generation_id)
+        return error
+
+    def _check_heartbeat(self, group: ClassicGroup | None, request: HeartbeatRequest) -> int:
+        if group is None:
+            return errors.UNKNOWN_MEMBER_ID
+        error = group.validate(request.member_id, request.group_instance_id)
+        if error:
+            return error
+        if request.generation_id != group.generation:
+            return errors.ILLEGAL_GENERATION
+        return errors.REBALANCE_IN_PROGRESS if group.state == PREPARING else errors.NONE
+
+    def renew_session(self, now: Micros, group: ClassicGroup, member: Member) -> None:
+        self._set_session(now, group, member, member.session_ms)
+
+    def _set_session(self, now: Micros, group: ClassicGroup, member: Member, ms: int) -> None:
+        over = partial(self._session_over, group.id, member.id)
+        self._shard.timers.set(self._session(group, member.id), Micros(now + millis(ms)), over)
+
+    def _session(self, group: ClassicGroup, member: str) -> tuple[str, str, str]:
+        return ("session", group.id, member)
+
+    def _session_over(self, group_id: str, id_: str, now: Micros) -> None:
+        group = self._shard.groups.get(group_id)
+        if group is None:
+            return
+        if id_ in group.pending:
+            del group.pending[id_]
+            if group.state == PREPARING and group.has_all_joined:
+                self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
+            return
+        member = group.members.get(id_)
+        if member is None or (not member.is_new and (member.join or member.sync)):
+            return  # who waits for the others is not silent
+        rule, timeout = (
+            (facts.JOIN_OVER, NEW_MEMBER_JOIN_MS) if member.is_new else (facts.SESSION_OVER, member.session_ms)
+        )
+        why = because(rule, member=id_, timeout_ms=timeout)
+        self._answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
+        self._remove(group, id_, why)
+        if group.state in (STABLE, COMPLETING):
+            self._prepare(now, group, why)
+        elif group.state == PREPARING and group.has_all_joined:
+            self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
+
+    # ------------------------------------------------------------------------------- leave
+
+    def leave(self, now: Micros, request: LeaveGroupRequest) -> tuple[MemberResponse, ...]:
+        """What comes of each; the answer waits for what this writes."""
+        group = self._shard.groups.get(request.group_id)
+        answers = []
+        left = []
+        for one in request.members:
+            error = errors.UNKNOWN_MEMBER_ID if group is None else self._leave(group, one)
+            answers.append(
+                MemberResponse(member_id=one.member_id, group_instance_id=one.group_instance_id, error_code=error)
+            )
+            if not error:
+                left.append(one)
+        if left and group is not None:
+            why = because(facts.LEFT, member=_named(left[0]), reason=left[0].reason or "not provided")
+            if group.state in (STABLE, COMPLETING):
+                self._prepare(now, group, why)
+            else:
+                self._maybe_complete(now, group)
+        return tuple(answers)
+
+    def _leave(self, group: ClassicGroup, one: MemberIdentity) -> int:
+        id_ = one.member_id
+        if not id_:
+            id_ = group.static.get(one.group_instance_id or "", "")
+            if not id_:
+                return errors.UNKNOWN_MEMBER_ID
+        elif id_ not in group.pending:
+            error = group.validate(id_, one.group_instance_id)
+            if error:
+                return error
+        member = group.members.get(id_)
+        if member is not None:
+            self._answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
+        self._remove(group, id_, because(facts.LEFT, member=id_, reason=one.reason or "not provided"))
+        return errors.NONE
+
+    def _remove(self, group: ClassicGroup, id_: str, why: Because) -> None:
+        self._shard.timers.cancel(self._session(group, id_))
+        if group.remove(id_) is not None:
+            self._shard.outbox.happened(facts.MemberRemoved(group=group.id, member=id_, because=why))
+
+    # ----------------------------------------------------------------------------- answers
+
+    def _to(self, now: Micros, group: ClassicGroup, state: str, why: Because) -> None:
+        was = group.state
+        group.to(state, self._shard.wall_ms(now))
+        self._tell(group, was, why)
+
+    def _tell(self, group: ClassicGroup, was: str, why: Because) -> None:
+        self._shard.outbox.happened(
+            facts.GroupStateChanged(
+                group=group.id, state=group.state, was=was, generation=group.generation, because=why
+            )
+        )
+
+    def _note_refused(self, group_id: str, member: str, request: str, error: int, generation: int) -> None:
+        group = self._shard.groups.get(group_id)
+        if error == errors.ILLEGAL_GENERATION and group is not None:
+            why = because(facts.STALE, given=generation, current=group.generation)
+        elif error == errors.REBALANCE_IN_PROGRESS and group is not None:
+            why = because(facts.REBALANCING, generation=group.generation)
+        else:
+            why = because(facts.UNKNOWN)
+        self._shard.outbox.happened(
+            facts.GroupRequestRefused(
+                group=group_id, member=member, request=request, error=errors.name(error), because=why
+            )
+        )
+
+    def _refuse_join(self, parked: Parked, error: int, member_id: str) -> None:
+        self._shard.reply(*parked, refused_join(parked.header, error, member_id))
+
+    def _answer_join(self, member: Member, error: int, member_id: str) -> None:
+        if member.join is not None:
+            self._refuse_join(member.join, error, member_id)
+            member.join = None
+
+    def _reply_join(self, parked: Parked, group: ClassicGroup, member: Member) -> None:
+        answer = JoinGroupResponse(
+            generation_id=group.generation,
+            protocol_type=group.protocol_type,
+            protocol_name=group.protocol,
+            leader=group.leader or "",
+            member_id=member.id,
+            members=_listed(group) if member.id == group.leader else (),
+        )
+        self._shard.reply(*parked, answer)
+
+    def _answer_sync(self, group: ClassicGroup, member: Member, error: int) -> None:
+        if member.sync is not None:
+            self._shard.reply(*member.sync, _synced(group, member, error))
+            member.sync = None
+
+
+def _protocols(request: JoinGroupRequest) -> Protocols:
+    return tuple((protocol.name, protocol.metadata) for protocol in request.protocols)
+
+
+def _timeouts(request: JoinGroupRequest) -> tuple[int, int]:
+    """Of the rebalance and of the session; an old client has but one."""
+    session = request.session_timeout_ms
+    return (session if request.rebalance_timeout_ms < 0 else request.rebalance_timeout_ms, session)
+
+
+def _listed(group: ClassicGroup) -> tuple[JoinGroupResponseMember, ...]:
+    protocol = group.protocol or ""
+    members = [group.members[id_] for id_ in group.in_order()]
+    return tuple(
+        JoinGroupResponseMember(member_id=m.id, group_instance_id=m.instance, metadata=m.metadata(protocol))
+        for m in members
+    )
+
+
+def refused_join(header: Header, error: int, member_id: str) -> JoinGroupResponse:
+    name = None if header.version >= NULL_PROTOCOL_SINCE else ""
+    return JoinGroupResponse(error_code=error, protocol_name=name, member_id=member_id)
+
+
+def _synced(group: ClassicGroup, member: Member, error: int) -> Any:
+    if error:
+        return SyncGroupResponse(error_code=error)
+    return SyncGroupResponse(
+        protocol_type=group.protocol_type, protocol_name=group.protocol, assignment=member.assignment
+    )
+
+
+def _partitions(assignment: bytes) -> tuple[str, ...]:
+    try:
+        blob = decode_assignment(assignment)
+    except WireError:
+        return ()
+    return tuple(f"{topic.topic}-{index}" for topic in blob.assigned_partitions for index in topic.partitions)
+
+
+def _named(one: MemberIdentity) -> str:
+    return one.member_id or one.group_instance_id or ""

@@ -1,0 +1,232 @@
+"""Committed offsets: commit, fetch, delete, expire (Kafka: ``OffsetMetadataManager``)."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from kafsim.coordinator.classic_group import COMPLETING, DEAD, EMPTY, PREPARING, STABLE, ClassicGroup
+from kafsim.coordinator.group_metadata_manager import GroupMetadataManager
+from kafsim.coordinator.records import CoordinatorRecord, group_tombstone, offset_record, offset_tombstone
+from kafsim.coordinator.shard import GroupShard, OffsetAndMetadata, OffsetKey, Then
+from kafsim.protocol import errors
+from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE
+from kafsim.protocol.facts import group as facts
+from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.types import Micros, TopicPartition, millis
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
+
+ID_NOT_FOUND_SINCE = 9
+MINUTE_MS = 60_000
+
+
+class Commit(NamedTuple):
+    """Of one partition."""
+
+    tp: TopicPartition
+    topic_id: Uuid
+    offset: int
+    leader_epoch: int
+    metadata: str | None
+
+
+class Committer(NamedTuple):
+    """Who commits; a generation of -1 is nobody's."""
+
+    group: str
+    member: str
+    instance: str | None
+    generation: int
+    version: int
+
+
+class OffsetMetadataManager:
+    """The offsets of one shard's groups."""
+
+    def __init__(self, shard: GroupShard, groups: GroupMetadataManager) -> None:
+        self._shard = shard
+        self._groups = groups
+        self._settings = shard.settings
+
+    # ------------------------------------------------------------------------------ commit
+
+    def too_large(self, commits: list[Commit]) -> dict[TopicPartition, int]:
+        """The error of those whose metadata is larger than offset.metadata.max.bytes."""
+        most = self._settings["offset.metadata.max.bytes"]
+        return {one.tp: errors.OFFSET_METADATA_TOO_LARGE for one in commits if _length(one.metadata) > most}
+
+    def commit(self, now: Micros, who: Committer, commits: list[Commit], retention_ms: int, then: Then) -> None:
+        group = self._shard.groups.get(who.group)
+        error, why = self._check(group, who)
+        if error:
+            self._shard.outbox.happened(
+                facts.GroupRequestRefused(
+                    group=who.group,
+                    member=who.member,
+                    request="OffsetCommit",
+                    error=errors.name(error),
+                    because=why or because(facts.UNKNOWN),
+                )
+            )
+            then(now, error)
+            return
+        if group is None:
+            group = ClassicGroup(who.group, self._shard.wall_ms(now))
+            self._shard.note_new(group)
+        elif group.state in (STABLE, PREPARING) and who.member in group.members:
+            self._groups.renew_session(now, group, group.members[who.member])
+        self._shard.write(now, self._records(now, who.group, commits, retention_ms), self._told(who, commits, then))
+
+    def _told(self, who: Committer, taken: list[Commit], then: Then) -> Then:
+        def told(now: Micros, error: int) -> None:
+            if not error and taken:
+                self._shard.outbox.happened(
+                    facts.OffsetsCommitted(
+                        group=who.group,
+                        member=who.member,
+                        generation=who.generation,
+                        offsets=tuple((str(one.tp), one.offset) for one in taken),
+                    )
+                )
+            then(now, error)
+
+        return told
+
+    def _records(self, now: Micros, group: str, commits: list[Commit], retention_ms: int) -> list[CoordinatorRecord]:
+        wall = self._shard.wall_ms(now)
+        return [
+            offset_record(
+                group,
+                *one.tp,
+                expires_ms=-1 if retention_ms < 0 else wall + retention_ms,
+                topic_id=one.topic_id,
+                offset=one.offset,
+                leader_epoch=one.leader_epoch,
+                metadata=one.metadata or "",
+                commit_timestamp=wall,
+            )
+            for one in commits
+        ]
+
+    def _check(self, group: ClassicGroup | None, who: Committer) -> tuple[int, Because | None]:
+        """As Kafka orders it; why, where there is more to say than that the member is not known."""
+        if group is None:
+            if who.generation < 0:
+                return errors.NONE, None
+            known = who.version >= ID_NOT_FOUND_SINCE
+            return (errors.GROUP_ID_NOT_FOUND if known else errors.ILLEGAL_GENERATION), None
+        if group.state == DEAD:
+            return errors.COORDINATOR_NOT_AVAILABLE, None
+        if who.generation < 0 and group.state == EMPTY:
+            return errors.NONE, None
+        if who.generation < 0 and not who.member and who.instance is None:
+            return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER)
+        error = group.validate(who.member, who.instance)
+        if error == errors.FENCED_INSTANCE_ID:
+            return error, because(facts.FENCED, instance=who.instance, owner=group.static.get(who.instance or ""))
+        if error:
+            return error, None
+        if who.generation != group.generation:
+            return errors.ILLEGAL_GENERATION, because(facts.STALE, given=who.generation, current=group.generation)
+        if group.state == COMPLETING:
+            return errors.REBALANCE_IN_PROGRESS, because(facts.REBALANCING, generation=group.generation)
+        return errors.NONE, None
+
+    # ------------------------------------------------------------------------------- fetch
+
+    def fetch(self, group: str, tp: TopicPartition, topic_id: Uuid, newest: bool) -> OffsetAndMetadata | None:
+        """What is committed; with ``newest`` also what is only written yet."""
+        key = (group, *tp)
+        found = self._shard.offsets.get(key) if newest else self._shard.offsets.committed(key)
+        other = found is not None and ZERO_UUID not in (topic_id, found.topic_id) and topic_id != found.topic_id
+        return None if other else found
+
+    def of_group(self, group: str, newest: bool) -> dict[TopicPartition, OffsetAndMetadata]:
+        """All that a group has."""
+        found = {}
+        for key in self._shard.of_group.get(group, {}):
+            tp = TopicPartition(key[1], key[2])
+            offset = self.fetch(group, tp, ZERO_UUID, newest)
+            if offset is not None:
+                found[tp] = offset
+        return found
+
+    # ------------------------------------------------------------------------------ delete
+
+    def judge_delete(self, group_id: str, asked: list[TopicPartition]) -> tuple[int, dict[TopicPartition, int]]:
+        """May offsets of the group be deleted, and which of these?"""
+        group = self._shard.groups.get(group_id)
+        if group is None or group.state == DEAD:
+            return errors.GROUP_ID_NOT_FOUND, {}
+        if group.state != EMPTY and group.protocol_type != PROTOCOL_TYPE:
+            return errors.NON_EMPTY_GROUP, {}
+        held, free = errors.GROUP_SUBSCRIBED_TO_TOPIC, errors.NONE
+        return errors.NONE, {tp: held if group.is_subscribed_to(tp.topic) else free for tp in asked}
+
+    def delete(self, now: Micros, group_id: str, partitions: list[TopicPartition], then: Then) -> None:
+        keys = [(group_id, *tp) for tp in partitions]
+        self._shard.write(now, [offset_tombstone(*key) for key in keys if key in self._shard.offsets], then)
+
+    def delete_group(self, now: Micros, group_id: str, then: Then) -> None:
+        group = self._shard.groups.get(group_id)
+        if group is None or group.state == DEAD:
+            then(now, errors.GROUP_ID_NOT_FOUND)
+        elif group.state != EMPTY:
+            then(now, errors.NON_EMPTY_GROUP)
+        else:
+            keys = list(self._shard.of_group.get(group_id, {}))
+            self._shard.write(now, [*(offset_tombstone(*key) for key in keys), group_tombstone(group_id)], then)
+            self._shard.outbox.happened(facts.GroupRemoved(group=group_id))
+
+    # ------------------------------------------------------------------------------ expire
+
+    def begin(self, now: Micros) -> None:
+        """Expired offsets are looked for every offsets.retention.check.interval.ms."""
+        at = Micros(now + millis(self._settings["offsets.retention.check.interval.ms"]))
+        self._shard.timers.set("expire", at, self._expire)
+
+    def _expire(self, now: Micros) -> None:
+        records: list[CoordinatorRecord] = []
+        for group in self._shard.groups.values():
+            expired = self._expired(now, group)
+            records += [offset_tombstone(*key) for key in expired]
+            if group.state == EMPTY and len(expired) == len(self._shard.of_group.get(group.id, {})):
+                records.append(group_tombstone(group.id))
+                self._shard.outbox.happened(facts.GroupRemoved(group=group.id))
+        if records:
+            self._shard.write(now, records, lambda _, __: None)
+        self.begin(now)
+
+    def _expired(self, now: Micros, group: ClassicGroup) -> list[OffsetKey]:
+        wall = self._shard.wall_ms(now)
+        retention = self._settings["offsets.retention.minutes"] * MINUTE_MS
+        found = []
+        for key in self._shard.of_group.get(group.id, {}):
+            offset = self._shard.offsets[key]
+            since = _counted_from(group, offset)
+            if since is None or group.is_subscribed_to(key[1]):
+                continue
+            if wall >= offset.expires_ms if offset.expires_ms >= 0 else wall - since >= retention:
+                found.append(key)
+        return found
+
+    def on_topics_deleted(self, now: Micros, topics: dict[Uuid, None]) -> None:
+        """Their offsets go with them."""
+        records = [offset_tombstone(*key) for key, offset in self._shard.offsets.items() if offset.topic_id in topics]
+        if records:
+            self._shard.write(now, records, lambda _, __: None)
+
+
+def _counted_from(group: ClassicGroup, offset: OffsetAndMetadata) -> int | None:
+    """Since when an offset has been of no use (KIP-211); None while it may be of use."""
+    if group.protocol_type is None:
+        return offset.commit_ms
+    if group.state == EMPTY:
+        return offset.commit_ms if group.since_ms is None else group.since_ms
+    if group.protocol_type == PROTOCOL_TYPE and group.topics is not None and group.state == STABLE:
+        return offset.commit_ms
+    return None
+
+
+def _length(metadata: str | None) -> int:
+    """In the units that Java counts."""
+    return 0 if metadata is None else len(metadata.encode("utf-16-be")) // 2

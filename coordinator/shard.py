@@ -1,0 +1,273 @@
+"""One partition of ``__consumer_offsets`` and the groups on it (Kafka: ``GroupCoordinatorShard``, its context).
+
+Loading: it reads the partition's log from the start; requests are answered COORDINATOR_LOAD_IN_PROGRESS. Active: what
+is decided is appended, replayed at once, and answered when the high watermark has passed it. When another broker leads
+the partition everything here is dropped, and who waits is answered NOT_COORDINATOR.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Iterator
+from typing import Any, Protocol
+
+import attrs
+
+from kafsim.controller.tables import Table, UndoJournal
+from kafsim.coordinator.classic_group import EMPTY, STABLE, ClassicGroup, Member
+from kafsim.coordinator.records import CoordinatorRecord
+from kafsim.coordinator.timers import KeyedTimers
+from kafsim.protocol import errors
+from kafsim.protocol.deadlines import Deadlines
+from kafsim.protocol.facts import group as facts
+from kafsim.protocol.facts.fact import because
+from kafsim.protocol.group_records import serde
+from kafsim.protocol.group_records.group_metadata import GroupMetadataKey, GroupMetadataValue
+from kafsim.protocol.group_records.legacy_offset_commit import LegacyOffsetCommitKey
+from kafsim.protocol.group_records.offset_commit import OffsetCommitKey, OffsetCommitValue
+from kafsim.protocol.records.record import Record, encode_batch
+from kafsim.protocol.surroundings import Surroundings
+from kafsim.protocol.types import ConnectionId, Header, Micros, millis
+from kafsim.protocol.uuid import ZERO_UUID, Uuid
+from kafsim.protocol.wire.primitives import WireError
+
+Then = Callable[[Micros, int], None]
+"""What to do with the error of a write, NONE when it is committed."""
+OffsetKey = tuple[str, str, int]
+"""Group, topic, partition."""
+
+_COORDINATOR_ERRORS = {
+    errors.UNKNOWN_TOPIC_OR_PARTITION: errors.COORDINATOR_NOT_AVAILABLE,
+    errors.NOT_ENOUGH_REPLICAS: errors.COORDINATOR_NOT_AVAILABLE,
+    errors.REQUEST_TIMED_OUT: errors.COORDINATOR_NOT_AVAILABLE,
+    errors.NOT_LEADER_OR_FOLLOWER: errors.NOT_COORDINATOR,
+    errors.KAFKA_STORAGE_ERROR: errors.NOT_COORDINATOR,
+    errors.MESSAGE_TOO_LARGE: errors.UNKNOWN_SERVER_ERROR,
+    errors.RECORD_LIST_TOO_LARGE: errors.UNKNOWN_SERVER_ERROR,
+    errors.INVALID_FETCH_SIZE: errors.UNKNOWN_SERVER_ERROR,
+}
+
+
+class PartitionLog(Protocol):
+    """What a shard has of its partition."""
+
+    @property
+    def high_watermark(self) -> int: ...
+    def append(self, now: Micros, batch: bytes) -> tuple[int, int]:
+        """As the leader: an error code, and the offset after the batch."""
+        ...
+
+    def records(self) -> Iterator[Record]:
+        """All that is in the log, committed or not."""
+        ...
+
+
+@attrs.frozen(kw_only=True)
+class OffsetAndMetadata:
+    """A committed offset. ``expires_ms``: when its client said so, -1 otherwise."""
+
+    offset: int
+    leader_epoch: int
+    metadata: str
+    commit_ms: int
+    expires_ms: int
+    topic_id: Uuid
+
+
+@attrs.define(eq=False)
+class PendingWrite:
+    """Appended, and not committed yet: ``end`` is the offset after it."""
+
+    end: int
+    then: Then
+    done: bool = False
+
+
+class GroupShard:
+    """``on_loaded`` is called when it begins to serve, ``on_closing`` before its groups are dropped."""
+
+    def __init__(
+        self, given: Surroundings, settings: dict[str, Any], index: int, log: PartitionLog, leader_epoch: int
+    ) -> None:
+        self.given = given
+        self.outbox = given.outbox
+        self.settings = settings
+        self.index = index
+        self.leader_epoch = leader_epoch
+        self.is_active = False
+        self.is_failed = False
+        self.journal = UndoJournal()
+        self.groups: Table[str, ClassicGroup] = Table(self.journal)
+        self.offsets: Table[OffsetKey, OffsetAndMetadata] = Table(self.journal)
+        self.of_group: dict[str, dict[OffsetKey, None]] = {}
+        """Which offsets a group has."""
+        self.timers = KeyedTimers(given.outbox, ("coordinator", index))
+        self.on_loaded: Callable[[Micros], None] = lambda _: None
+        self.on_closing: Callable[[Micros], None] = lambda _: None
+        self._log = log
+        self._written = 0
+        self._pending: deque[PendingWrite] = deque()
+        self._overdue: Deadlines[PendingWrite] = Deadlines(given.outbox, ("coordinator-writes", index))
+
+    def wall_ms(self, now: Micros) -> int:
+        return self.given.wall_ms(now)
+
+    def reply(self, connection: ConnectionId, header: Header, body: Any) -> None:
+        self.outbox.reply(connection, header, body)
+
+    # -------------------------------------------------------------------------------- load
+
+    def load(self, now: Micros) -> None:
+        """Read the log; a record that cannot be read fails the coordinator until another one is elected."""
+        try:
+            for record in self._log.records():
+                self._written = record.offset + 1
+                self.journal.offset = record.offset if record.offset >= self._log.high_watermark else None
+                self._replay_bytes(record)
+        except WireError:
+            self.is_failed = True
+            return
+        finally:
+            self.journal.offset = None
+        self.is_active = True
+        self.outbox.happened(
+            facts.CoordinatorLoaded(
+                partition=self.index,
+                leader_epoch=self.leader_epoch,
+                groups=len(self.groups),
+                offsets=len(self.offsets),
+            )
+        )
+        self.on_loaded(now)
+
+    def _replay_bytes(self, record: Record) -> None:
+        assert record.key is not None, "every record of a group has a key"
+        if int.from_bytes(record.key[:2], "big") in serde.by_type:
+            key, value, _ = serde.decode(record.key, record.value)
+            self._replay(key, value)
+
+    def _replay(self, key: Any, value: Any) -> None:
+        if isinstance(key, GroupMetadataKey):
+            self._replay_group(key.group, value)
+        elif isinstance(key, (OffsetCommitKey, LegacyOffsetCommitKey)):
+            self._replay_offset((key.group, key.topic, key.partition), value)
+
+    def _replay_group(self, id_: str, value: GroupMetadataValue | None) -> None:
+        if value is not None:
+            self.groups.put(id_, _loaded(id_, value))
+        elif id_ in self.groups:
+            self.groups.delete(id_)
+
+    def _replay_offset(self, key: OffsetKey, value: OffsetCommitValue | None) -> None:
+        if value is None:
+            if key in self.offsets:
+                self.offsets.delete(key)
+            self.of_group.get(key[0], {}).pop(key, None)
+            return
+        if key[0] not in self.groups:
+            self.groups.put(key[0], ClassicGroup(key[0], value.commit_timestamp))
+        self.of_group.setdefault(key[0], {})[key] = None
+        committed = OffsetAndMetadata(
+            offset=value.offset,
+            leader_epoch=getattr(value, "leader_epoch", -1),
+            metadata=value.metadata,
+            commit_ms=value.commit_timestamp,
+            expires_ms=getattr(value, "expire_timestamp", -1),
+            topic_id=getattr(value, "topic_id", ZERO_UUID),
+        )
+        self.offsets.put(key, committed)
+
+    # ------------------------------------------------------------------------------- write
+
+    def write(self, now: Micros, records: list[CoordinatorRecord], then: Then, *, replay: bool = True) -> None:
+        """Append; ``then`` when it is committed. Without records, when all before is committed.
+
+        ``replay=False``: the state is what the records say already.
+        """
+        if records:
+            error, end = self._append(now, records)
+            if error:
+                then(now, _COORDINATOR_ERRORS.get(error, error))
+                return
+            self.journal.offset = end - 1
+            for record in records if replay else ():
+                self._replay(record.key, record.value)
+            self.journal.offset = None
+            self._written = end
+        elif self._written <= self._log.high_watermark:
+            then(now, errors.NONE)
+            return
+        pending = PendingWrite(self._written, then)
+        self._pending.append(pending)
+        self._overdue.add(Micros(now + millis(self.settings["offsets.commit.timeout.ms"])), pending)
+
+    def _append(self, now: Micros, records: list[CoordinatorRecord]) -> tuple[int, int]:
+        wall = self.wall_ms(now)
+        encoded = [(wall, serde.encode_key(r.key), serde.encode_value(r.value, r.version)) for r in records]
+        return self._log.append(now, encode_batch(encoded, codec=self.settings["offsets.topic.compression.codec"]))
+
+    @property
+    def end(self) -> int:
+        """Where the next record goes."""
+        return self._written
+
+    def note_new(self, group: ClassicGroup) -> None:
+        """A group that the next record is about."""
+        self.journal.offset = self._written
+        self.groups.put(group.id, group)
+        self.journal.offset = None
+
+    def on_high_watermark(self, now: Micros) -> None:
+        """What it has passed is committed, and answered."""
+        bound = self._log.high_watermark
+        self.journal.commit(bound - 1)
+        while self._pending and self._pending[0].end <= bound:
+            self._settle(now, self._pending.popleft(), errors.NONE)
+
+    def on_overdue(self, now: Micros) -> None:
+        """Writes that took too long; they may be committed yet."""
+        for pending in self._overdue.pop_due(now):
+            self._settle(now, pending, errors.COORDINATOR_NOT_AVAILABLE)
+
+    def _settle(self, now: Micros, pending: PendingWrite, error: int) -> None:
+        if not pending.done:
+            pending.done = True
+            pending.then(now, error)
+
+    # ------------------------------------------------------------------------------- close
+
+    def close(self, now: Micros) -> None:
+        """Another broker coordinates these groups now, or nobody does."""
+        was_active, self.is_active = self.is_active, False
+        self.timers.clear()
+        while self._pending:
+            self._settle(now, self._pending.popleft(), errors.NOT_COORDINATOR)
+        if was_active:
+            self.on_closing(now)
+            self.timers.clear()
+        why = because(facts.RESIGNED)
+        self.outbox.happened(facts.CoordinatorUnloaded(partition=self.index, because=why))
+
+
+def _loaded(id_: str, value: GroupMetadataValue) -> ClassicGroup:
+    """Stable, or Empty without members; each member is left with the protocol that was chosen."""
+    group = ClassicGroup(id_, value.current_state_timestamp)
+    group.since_ms = None if value.current_state_timestamp < 0 else value.current_state_timestamp
+    group.state = STABLE if value.members else EMPTY
+    group.generation = value.generation
+    for given in value.members:
+        member = Member(
+            id=given.member_id,
+            instance=given.group_instance_id,
+            client_id=given.client_id,
+            client_host=given.client_host,
+            rebalance_ms=given.session_timeout if given.rebalance_timeout < 0 else given.rebalance_timeout,
+            session_ms=given.session_timeout,
+            protocols=((value.protocol or "", given.subscription),),
+            assignment=given.assignment,
+        )
+        group.add(member, value.protocol_type)
+    group.protocol_type = value.protocol_type or None
+    group.protocol, group.leader = value.protocol, value.leader
+    group.note_topics()
+    return group

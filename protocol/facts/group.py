@@ -1,0 +1,118 @@
+"""Facts that a group coordinator states. ``partition``: of ``__consumer_offsets``."""
+
+from __future__ import annotations
+
+from kafsim.protocol.facts.fact import DECISION, STATE, Because, fact, rule
+
+JOINED = rule("group.joined", "{member} joins: {reason}")
+CHANGED = rule("group.changed", "{member} joins again with other protocols")
+LEADER_REJOINED = rule("group.leader-rejoined", "its leader {member} joins again: {reason}")
+LEFT = rule("group.left", "{member} leaves: {reason}")
+SESSION_OVER = rule("group.session-over", "nothing was heard of {member} for session.timeout.ms={timeout_ms}")
+JOIN_OVER = rule("group.join-over", "{member} did not come back to its join within {timeout_ms} ms")
+NOT_REJOINED = rule("group.not-rejoined", "{member} did not join again within the rebalance timeout of {timeout_ms} ms")
+NOT_SYNCED = rule("group.not-synced", "{member} did not ask for its assignment within {timeout_ms} ms")
+REPLACED = rule("group.replaced", "{member} has the instance id {instance}, which was that of {old}")
+TOO_LARGE = rule("group.too-large", "there are more members than group.max.size={most}")
+ALL_JOINED = rule("group.all-joined", "all {members} members have joined")
+DELAY_OVER = rule("group.delay-over", "group.initial.rebalance.delay.ms is over; {members} members have joined")
+TIME_OVER = rule("group.time-over", "the rebalance timeout of {timeout_ms} ms is over; {members} members have joined")
+ASSIGNED = rule("group.assigned", "the assignment of {leader} is committed")
+EMPTIED = rule("group.emptied", "no member is left")
+ASSIGNMENT_LOST = rule("group.assignment-lost", "the assignment could not be written: {error}")
+STALE = rule("group.stale-generation", "it commits with generation {given}, the group is in {current}")
+UNKNOWN = rule("group.unknown-member", "the group has no such member")
+FENCED = rule("group.fenced", "its instance id {instance} belongs to {owner}")
+REBALANCING = rule("group.rebalancing", "generation {generation} has no assignment yet")
+NOT_A_MEMBER = rule("group.not-a-member", "it commits without being a member, and the group has members")
+ELECTED = rule("coordinator.elected", "the broker leads the partition in epoch {leader_epoch}")
+RESIGNED = rule("coordinator.resigned", "the broker does not lead the partition any more")
+
+
+@fact(DECISION)
+class CoordinatorLoading:
+    partition: int
+    leader_epoch: int
+    because: Because
+
+
+@fact(STATE)
+class CoordinatorLoaded:
+    """It serves from now on, with so many groups and committed offsets."""
+
+    partition: int
+    leader_epoch: int
+    groups: int
+    offsets: int
+
+
+@fact(DECISION)
+class CoordinatorUnloaded:
+    partition: int
+    because: Because
+
+
+@fact(DECISION)
+class GroupStateChanged:
+    """Empty, PreparingRebalance, CompletingRebalance, Stable or Dead, of a classic group."""
+
+    group: str
+    state: str
+    was: str
+    generation: int
+    because: Because
+
+
+@fact(STATE)
+class MemberAdded:
+    group: str
+    member: str
+    instance: str | None
+    client: str
+
+
+@fact(DECISION)
+class MemberRemoved:
+    group: str
+    member: str
+    because: Because
+
+
+@fact(STATE)
+class AssignmentStored:
+    """Committed in the log of the coordinator: what each member of a generation reads."""
+
+    group: str
+    generation: int
+    protocol: str
+    leader: str
+    assigned: tuple[tuple[str, tuple[str, ...]], ...]
+    """Members, each with the names of its partitions, as far as the blobs can be read."""
+
+
+@fact(STATE)
+class OffsetsCommitted:
+    """``offsets``: names of partitions, each with the next offset to read."""
+
+    group: str
+    member: str
+    generation: int
+    offsets: tuple[tuple[str, int], ...]
+
+
+@fact(DECISION)
+class GroupRequestRefused:
+    """A heartbeat, commit or sync that is not one of the group's present generation."""
+
+    group: str
+    member: str
+    request: str
+    error: str
+    because: Because
+
+
+@fact(STATE)
+class GroupRemoved:
+    """Deleted on demand, or expired with the last of its offsets."""
+
+    group: str
