@@ -6,6 +6,7 @@ TOPIC_ALREADY_EXISTS by the second try, as in Kafka.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import attrs
@@ -16,11 +17,15 @@ from kafsim.clients.errors import KafkaTimeoutError
 from kafsim.clients.metadata import METADATA
 from kafsim.clients.network import Lost
 from kafsim.protocol import errors
+from kafsim.protocol.messages.find_coordinator import FindCoordinatorRequest, FindCoordinatorResponse
 from kafsim.protocol.messages.metadata import MetadataRequest, MetadataRequestTopic
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, Micros, millis
 
 RETRY_TIMER = "retry"
+FIND_COORDINATOR = 10
+NOT_HERE = frozenset({errors.NOT_COORDINATOR, errors.COORDINATOR_NOT_AVAILABLE})
+ASK_AGAIN = NOT_HERE | {errors.COORDINATOR_LOAD_IN_PROGRESS, errors.REBALANCE_IN_PROGRESS}
 
 
 @attrs.define
@@ -38,6 +43,8 @@ class Admin(Client):
     def __init__(self, given: Surroundings, settings: dict[str, Any], bootstrap: list[int]) -> None:
         super().__init__(given, settings, bootstrap, auto_create=False)
         self._asked: list[Asked] = []
+        self._coordinators: dict[str, int] = {}
+        self._looking_up: dict[str, None] = {}
         self._pause = millis(settings["retry.backoff.ms"])
 
     def on_cancel(self, now: Micros, call: CallId) -> None:
@@ -85,6 +92,8 @@ class Admin(Client):
         elif not self.metadata.brokers:
             self.metadata.request_update(now)
             return None
+        elif asked.ask.to_coordinator_of is not None:
+            node = self._coordinator(now, asked.ask.to_coordinator_of)
         elif asked.ask.to_leader_of is None:
             node = self.network.least_loaded(self.metadata.nodes(), now)
         else:
@@ -94,6 +103,33 @@ class Admin(Client):
                 self.metadata.request_update(now)
         return node if node is not None and self.network.is_ready(now, node) else None
 
+    def _coordinator(self, now: Micros, group: str) -> int | None:
+        """The broker that coordinates the group, as it was found last; it is looked up when it is not known."""
+        found = self._coordinators.get(group)
+        if found is None and group not in self._looking_up:
+            node = self.network.least_loaded(self.metadata.nodes(), now)
+            if node is not None and self.network.is_ready(now, node):
+                self._looking_up[group] = None
+                request = FindCoordinatorRequest(coordinator_keys=(group,))
+                self.network.send(
+                    now, node, FIND_COORDINATOR, request, lambda _, answer: self._found(group, answer), version=6
+                )
+        return found
+
+    def _found(self, group: str, answer: FindCoordinatorResponse | Lost) -> None:
+        self._looking_up.pop(group, None)
+        if not isinstance(answer, Lost) and not answer.coordinators[0].error_code:
+            self._coordinators[group] = answer.coordinators[0].node_id
+
+    def _is_moved(self, group: str | None, response: Any) -> bool:
+        """Should the coordinator be asked once more, or another one?"""
+        if group is None:
+            return False
+        found = set(_error_codes(response))
+        if isinstance(response, Lost) or found & NOT_HERE:
+            self._coordinators.pop(group, None)
+        return bool(found & ASK_AGAIN)
+
     def _send(self, now: Micros, node: int, asked: Asked) -> None:
         asked.under_way = True
 
@@ -101,7 +137,8 @@ class Admin(Client):
             asked.under_way = False
             if asked not in self._asked:
                 return
-            if isinstance(response, Lost) or (asked.ask.to_leader_of is not None and _may_pass(response)):
+            moved = self._is_moved(asked.ask.to_coordinator_of, response)
+            if isinstance(response, Lost) or moved or (asked.ask.to_leader_of is not None and _may_pass(response)):
                 asked.not_before = Micros(at + self._pause)
                 self.metadata.request_update(at)
                 return
@@ -110,6 +147,17 @@ class Admin(Client):
 
         ask = asked.ask
         self.network.send(now, node, ask.api, ask.request, answered, version=ask.version)
+
+
+def _error_codes(response: Any) -> Iterator[int]:
+    """All that are in a response."""
+    if isinstance(response, tuple):
+        for one in response:
+            yield from _error_codes(one)
+    elif attrs.has(type(response)):
+        yield getattr(response, "error_code", errors.NONE)
+        for field in attrs.fields(type(response)):
+            yield from _error_codes(getattr(response, field.name))
 
 
 def _may_pass(response: Any) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import attrs
 
@@ -46,6 +47,39 @@ class Close:
 @attrs.frozen
 class Assign:
     partitions: tuple[TopicPartition, ...]
+
+
+@attrs.frozen
+class Subscribe:
+    """To topics, or to all whose whole name matches ``pattern``; ``listener``: a RebalanceListener."""
+
+    topics: tuple[str, ...] = ()
+    pattern: str | None = None
+    listener: Any = None
+
+
+@attrs.frozen
+class Unsubscribe:
+    """Give up all partitions, and leave the group."""
+
+
+@attrs.frozen
+class Commit:
+    """``offsets``: an OffsetAndMetadata for each partition; None for the positions of all. Answered with None."""
+
+    offsets: dict[TopicPartition, Any] | None = None
+
+
+@attrs.frozen
+class Committed:
+    """Answered with an OffsetAndMetadata for each partition that has one."""
+
+    partitions: tuple[TopicPartition, ...]
+
+
+@attrs.frozen
+class LookAtAssignment:
+    """Answered with the partitions that are assigned now, by name."""
 
 
 @attrs.frozen
@@ -142,6 +176,8 @@ class Ask:
     request: object
     to_leader_of: TopicPartition | None = None
     to_broker: int | None = None
+    to_coordinator_of: str | None = None
+    """A group."""
     version: int = 0
 
 

@@ -1,4 +1,4 @@
-"""The core of a consumer with assigned partitions (Kafka: ``KafkaConsumer`` with ``assign``).
+"""The core of a consumer, whose partitions are assigned by hand or by its group (Kafka: ``ClassicKafkaConsumer``).
 
 All happens while somebody polls, or asks for a position: positions are validated and reset, records fetched. A poll
 that got something asks for more before it answers, so that the next one finds it.
@@ -13,11 +13,24 @@ from typing import Any
 import attrs
 
 from kafsim.clients import calls
+from kafsim.clients.assignors import BUILT_IN
+from kafsim.clients.assignors.assignor import Assignor
+from kafsim.clients.backoff import Backoff
 from kafsim.clients.client import Client
-from kafsim.clients.errors import IllegalStateError, KafkaError, KafkaTimeoutError, NoOffsetForPartitionError
+from kafsim.clients.consumer_coordinator import ConsumerCoordinator
+from kafsim.clients.errors import (
+    IllegalStateError,
+    InvalidGroupIdError,
+    KafkaError,
+    KafkaTimeoutError,
+    NoOffsetForPartitionError,
+)
 from kafsim.clients.extensions import ConsumerInterceptor, consume
 from kafsim.clients.fetch_buffer import Collected
 from kafsim.clients.fetcher import RETRY_TIMER, Fetcher
+from kafsim.clients.group_calls import GroupCalls
+from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
+from kafsim.clients.membership import HEARTBEAT_TIMER
 from kafsim.clients.metadata import Leader
 from kafsim.clients.offsets import BY_DURATION, EARLIEST, LATEST, OffsetFinder, reset_policy
 from kafsim.clients.positions_validator import PositionsValidator
@@ -32,9 +45,11 @@ from kafsim.protocol.client_config import reset_duration_ms
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
+from kafsim.protocol.types import CallId, Micros, TimerKey, TopicPartition, millis
 
 POLL_TIMER = "poll"
+OF_GROUP = (calls.Subscribe, calls.Unsubscribe, calls.Commit, calls.Committed)
+EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive"
 
 
 @attrs.define
@@ -66,6 +81,7 @@ class Consumer(Client):
         settings: dict[str, Any],
         bootstrap: list[int],
         interceptors: Sequence[ConsumerInterceptor] = (),
+        assignors: Sequence[Assignor] = (),
     ) -> None:
         self._interceptors = tuple(interceptors)
         super().__init__(given, settings, bootstrap, auto_create=settings["allow.auto.create.topics"])
@@ -80,15 +96,46 @@ class Consumer(Client):
         self._finding: list[Asking] = []
         self._pause = millis(settings["retry.backoff.ms"])
         self._timeout = millis(settings["request.timeout.ms"])
+        self._is_closed = False
+        self._asks_committed = False
+        self.group: ConsumerCoordinator | None = None
+        self._group_calls: GroupCalls | None = None
+        if settings["group.id"] is not None:
+            self.group = ConsumerCoordinator(
+                given,
+                settings,
+                self.network,
+                self.metadata,
+                self.subscriptions,
+                assignors or [BUILT_IN[name]() for name in settings["partition.assignment.strategy"]],
+                is_polling=lambda: bool(self._polls),
+                on_assigned=self._on_assigned,
+            )
+            backoff = Backoff(settings["retry.backoff.ms"], settings["retry.backoff.max.ms"], given.entropy)
+            self._group_calls = GroupCalls(given.outbox, self.group, settings, backoff)
 
     # ------------------------------------------------------------------------------ inputs
 
     def on_cancel(self, now: Micros, call: CallId) -> None:
         self._polls = deque(poll for poll in self._polls if poll.call != call)
 
+    def on_timer(self, now: Micros, key: TimerKey) -> None:
+        if key == HEARTBEAT_TIMER and self.group is not None:
+            self.group.membership.on_timer(now)
+        super().on_timer(now, key)
+
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
+        if self._is_closed:
+            self.outbox.answer_call(call, IllegalStateError("This consumer has already been closed."))
+            return
+        if isinstance(request, OF_GROUP):
+            self._on_group_call(now, call, request)
+            self.run(now)
+            return
         match request:
-            case calls.Poll() if not self.subscriptions.assigned:
+            case calls.Close():
+                self._close(now, call)
+            case calls.Poll() if not self.subscriptions.assigned and not self._is_subscribed:
                 text = "Consumer is not subscribed to any topics or assigned any partitions"
                 self.outbox.answer_call(call, IllegalStateError(text))
             case calls.Poll(timeout, most):
@@ -111,13 +158,59 @@ class Consumer(Client):
                 self.outbox.answer_call(call, self._change(now, request))
         self.run(now)
 
+    # ------------------------------------------------------------------------------- group
+
+    @property
+    def _is_subscribed(self) -> bool:
+        return self.group is not None and self.group.is_subscribed
+
+    def _on_group_call(self, now: Micros, call: CallId, request: Any) -> None:
+        group, pending = self.group, self._group_calls
+        if group is None or pending is None:
+            self.outbox.answer_call(call, InvalidGroupIdError())
+            return
+        match request:
+            case calls.Subscribe() if self.subscriptions.assigned and not group.is_subscribed:
+                self.outbox.answer_call(call, IllegalStateError(EXCLUSIVE))
+            case calls.Subscribe(topics, pattern, listener):
+                group.subscribe(now, topics, pattern, listener)
+                self.outbox.answer_call(call, None)
+            case calls.Unsubscribe():
+                group.unsubscribe(now)
+                self._on_assigned(now)
+                self.outbox.answer_call(call, None)
+            case calls.Commit(offsets):
+                pending.commit(now, call, offsets)
+            case calls.Committed(partitions):
+                pending.committed(now, call, list(partitions))
+
+    def _close(self, now: Micros, call: CallId) -> None:
+        self._is_closed = True
+        for poll in self._polls:
+            self.outbox.answer_call(poll.call, ())
+        self._polls.clear()
+        if self._group_calls is None:
+            self.outbox.answer_call(call, None)
+        else:
+            self._group_calls.close(now, call)
+
+    def _on_assigned(self, now: Micros) -> None:
+        """What stays keeps its position, what goes loses what was fetched."""
+        self._fetcher.buffer.keep_only(self.subscriptions.assigned)
+        for tp in self.subscriptions.assigned:
+            self.metadata.want(now, tp.topic)
+
     # -------------------------------------------------------------------------- assignment
 
     def _change(self, now: Micros, request: Any) -> object:
         """What is answered at once."""
         match request:
+            case calls.Assign() if self._is_subscribed:
+                return IllegalStateError(EXCLUSIVE)
             case calls.Assign(partitions):
                 self._assign(now, partitions)
+            case calls.LookAtAssignment():
+                return tuple(sorted(self.subscriptions.assigned))
             case calls.Seek(tp) | calls.LookAt(tp) if tp not in self.subscriptions.assigned:
                 return IllegalStateError(f"No current assignment for partition {tp}")
             case calls.Pause(partitions) if any(tp not in self.subscriptions.assigned for tp in partitions):
@@ -135,11 +228,9 @@ class Consumer(Client):
         return None
 
     def _assign(self, now: Micros, partitions: tuple[TopicPartition, ...]) -> None:
-        """In place of what was assigned; what stays keeps its position, what goes loses what was fetched."""
+        """In place of what was assigned."""
         self.subscriptions.assign(partitions)
-        self._fetcher.buffer.keep_only(self.subscriptions.assigned)
-        for tp in self.subscriptions.assigned:
-            self.metadata.want(now, tp.topic)
+        self._on_assigned(now)
 
     def _seek(self, state: PartitionSubscription, offset: int | str, epoch: int) -> None:
         if isinstance(offset, str):
@@ -167,26 +258,74 @@ class Consumer(Client):
         """Work for whoever waits."""
         self.metadata.maybe_ask(now)
         self._find_offsets(now)
+        if self._group_calls is not None and not self._is_closed:
+            self._group_calls.run(now)
         if self._polls or self._positions:
-            self._update_positions(now)
+            if self._poll_group(now):
+                self._update_positions(now)
             self._answer_positions(now)
         self._answer_polls(now)
         if self._polls:
             self._fetcher.send_fetches(now)
 
+    def _poll_group(self, now: Micros) -> bool:
+        """May positions be looked for? What the group fails with ends the first poll."""
+        if self.group is None or not self._polls:
+            return True
+        try:
+            return self.group.poll(now)
+        except KafkaError as error:
+            self.outbox.answer_call(self._polls.popleft().call, error)
+            return False
+
     def _update_positions(self, now: Micros) -> None:
         """Validate, and find those that are not known (Kafka: ``updateFetchPositions``)."""
         self._validator.run(now)
-        for state in self.subscriptions.of_state(FetchState.INITIALIZING, now):
-            policy = reset_policy(self.settings)
-            if policy is None:
-                text = f"Undefined offset with no reset policy for partitions: [{state.tp}]"
-                self._validator.failed = NoOffsetForPartitionError(text)
-                return
-            state.reset(policy)
+        unknown = self.subscriptions.of_state(FetchState.INITIALIZING, now)
+        if self.group is not None and unknown:
+            self._ask_committed(now, self.group, [state.tp for state in unknown])
+        elif not self._begin_where_told(unknown):
+            return
         waiting = self.subscriptions.of_state(FetchState.AWAIT_RESET, now)
         if waiting:
             self._reset(now, waiting)
+
+    def _ask_committed(self, now: Micros, group: ConsumerCoordinator, partitions: list[TopicPartition]) -> None:
+        """Begin where the group has come to."""
+        if self._asks_committed:
+            return
+        self._asks_committed = True
+
+        def found(at: Micros, answer: dict[TopicPartition, OffsetAndMetadata] | KafkaError) -> None:
+            self._asks_committed = False
+            states = [self.subscriptions.get(tp) for tp in partitions]
+            waiting = [state for state in states if state is not None and state.state is FetchState.INITIALIZING]
+            if not isinstance(answer, KafkaError):
+                for state in waiting:
+                    if state.tp in answer:
+                        one = answer[state.tp]
+                        state.seek(FetchPosition(one.offset, one.leader_epoch, self._leader(state.tp)))
+                self._begin_where_told([state for state in waiting if state.tp not in answer])
+            elif answer.code in RETRIABLE:
+                for state in waiting:
+                    state.next_try = Micros(at + self._pause)
+                self.outbox.set_timer(RETRY_TIMER, Micros(at + self._pause))
+            else:
+                self._validator.failed = answer
+
+        group.offsets.fetch(now, partitions, found)
+
+    def _begin_where_told(self, unknown: list[PartitionSubscription]) -> bool:
+        """By auto.offset.reset; false when it forbids that."""
+        policy = reset_policy(self.settings)
+        if unknown and policy is None:
+            text = f"Undefined offset with no reset policy for partitions: [{unknown[0].tp}]"
+            self._validator.failed = NoOffsetForPartitionError(text)
+            return False
+        for state in unknown:
+            if policy is not None:
+                state.reset(policy)
+        return True
 
     def _reset(self, now: Micros, waiting: list[PartitionSubscription]) -> None:
         wanted = {state.tp: state.reset_to for state in waiting if state.reset_to is not None}

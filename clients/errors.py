@@ -61,6 +61,39 @@ class LogTruncationError(OffsetOutOfRangeError):
         self.diverging = diverging
 
 
+COMMIT_FAILED = (
+    "Commit cannot be completed since the group has already rebalanced and assigned the partitions to another member. "
+    "This means that the time between subsequent calls to poll() was longer than the configured max.poll.interval.ms, "
+    "which typically implies that the poll loop is spending too much time message processing. You can address this "
+    "either by increasing max.poll.interval.ms or by reducing the maximum size of batches returned in poll() with "
+    "max.poll.records."
+)
+
+
+class CommitFailedError(KafkaError):
+    """The consumer is not the member any more that may commit this (Kafka: ``CommitFailedException``)."""
+
+    def __init__(self, message: str = COMMIT_FAILED) -> None:
+        super().__init__(errors.UNKNOWN_MEMBER_ID, message)
+
+    @property
+    def name(self) -> str:
+        return "CommitFailedException"
+
+
+class InvalidGroupIdError(KafkaError):
+    """The consumer has no group.id, and is asked for what needs one."""
+
+    def __init__(self) -> None:
+        super().__init__(errors.INVALID_GROUP_ID, NO_GROUP)
+
+
+NO_GROUP = (
+    "To use the group management or offset commit APIs, you must provide a valid group.id in the consumer "
+    "configuration."
+)
+
+
 class IllegalStateError(Exception):
     """A client was asked for what it cannot do in the state that it is in."""
 

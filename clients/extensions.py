@@ -50,6 +50,23 @@ class ConsumerInterceptor:
         return records
 
 
+class RebalanceListener:
+    """Told when a group gives partitions to a consumer or takes them away (Kafka: ``ConsumerRebalanceListener``).
+
+    Called inside a poll of the consumer; it cannot wait for anything.
+    """
+
+    def on_partitions_assigned(self, partitions: tuple[TopicPartition, ...]) -> None:
+        """Those that were added, perhaps none."""
+
+    def on_partitions_revoked(self, partitions: tuple[TopicPartition, ...]) -> None:
+        """Before another member gets them."""
+
+    def on_partitions_lost(self, partitions: tuple[TopicPartition, ...]) -> None:
+        """Another member may have them already."""
+        self.on_partitions_revoked(partitions)
+
+
 @attrs.define
 class SendHooks:
     """Callbacks by call, and the interceptors, of one producer."""

@@ -84,6 +84,10 @@ class ClientMetadata:
         """Grows with everything that is learned."""
         self._online: dict[TopicPartition, tuple[int, ...]] = {}
         """Replicas that serve."""
+        self._replicas: dict[TopicPartition, tuple[int, ...]] = {}
+        self._racks: dict[int, str] = {}
+        self.all_topics = False
+        """Everything is of interest, for a subscription by pattern."""
         self._epochs: dict[TopicPartition, int] = {}
         """The largest leader epochs seen; they outlive a new beginning."""
         self._new: dict[str, None] = {}
@@ -135,6 +139,18 @@ class ClientMetadata:
             self._epochs[tp] = leader.epoch
             self.version += 1
 
+    @property
+    def is_update_wanted(self) -> bool:
+        return self._wants_all or self._wants_new or self._asking
+
+    def racks_of(self, topic: str) -> tuple[frozenset[str], ...] | None:
+        """Of the replicas of each partition; None for a topic that is not known."""
+        count = self.partition_counts.get(topic)
+        if count is None:
+            return None
+        replicas = [self._replicas.get(TopicPartition(topic, index), ()) for index in range(count)]
+        return tuple(frozenset(self._racks[r] for r in brokers if self._racks.get(r)) for brokers in replicas)
+
     def is_online(self, tp: TopicPartition, broker: int) -> bool:
         """Does this replica serve, as far as is known?"""
         return broker in self.brokers and broker in self._online.get(tp, ())
@@ -176,8 +192,9 @@ class ClientMetadata:
         only_new = not self._wants_all and self._idle is not None and self._succeeded + self._max_age > now
         self._asked_all = not only_new
         self._asking, self._wants_new = True, False
+        asked = tuple(MetadataRequestTopic(name=topic) for topic in (self._new if only_new else self.topics))
         request = MetadataRequest(
-            topics=tuple(MetadataRequestTopic(name=topic) for topic in (self._new if only_new else self.topics)),
+            topics=None if self.all_topics else asked,
             allow_auto_topic_creation=self._auto_create,
         )
         self._network.send(now, node, METADATA, request, self._on_answer, version=13)
@@ -236,6 +253,11 @@ class ClientMetadata:
     def _take(self, now: Micros, response: MetadataResponse) -> None:
         self.version += 1
         self.brokers = [broker.node_id for broker in response.brokers]
+        self._racks = {broker.node_id: broker.rack or "" for broker in response.brokers}
+        if self.all_topics:
+            named = {topic.name: None for topic in response.topics}
+            for name in [name for name in self.partition_counts if name not in named]:
+                self._forget(name)
         self.topic_errors = {}
         if self._idle is not None:
             self._drop_idle(now, self._idle)
@@ -256,7 +278,7 @@ class ClientMetadata:
             self._forget(topic)
 
     def _take_topic(self, name: str, topic: MetadataResponseTopic) -> None:
-        if name not in self.topics:
+        if name not in self.topics and not self.all_topics:
             return
         is_other = self.topic_ids.get(name) != topic.topic_id
         if is_other and name in self.topic_ids:
@@ -277,6 +299,7 @@ class ClientMetadata:
         self._epochs[tp] = partition.leader_epoch
         self.leaders[tp] = Leader(partition.leader_id, partition.leader_epoch)
         offline = partition.offline_replicas
+        self._replicas[tp] = partition.replica_nodes
         self._online[tp] = tuple(broker for broker in partition.replica_nodes if broker not in offline)
 
     def _forget(self, name: str) -> None:

@@ -25,6 +25,8 @@ from kafsim.protocol.types import Address, ConnectionId, Header, Micros, millis
 TIMER = "network"
 API_VERSIONS = 18
 FAR = Micros(1 << 62)
+COORDINATOR = 1 << 30
+"""A node this much above a broker's id is the same broker on a connection of its own, which joins do not hold up."""
 OnAnswer = Callable[[Micros, Any], None]
 """Told the response; or a :class:`Lost` when there will be none."""
 
@@ -102,6 +104,18 @@ class ClientNetwork:
             self._outbox.close(connection)
             self._lose(now, connection, timed_out=False)
 
+    def is_unavailable(self, now: Micros, node: int) -> bool:
+        """Did the connection to a broker fail a moment ago?"""
+        known = self._node(node)
+        return known.connection is None and known.not_before > now
+
+    def close(self, now: Micros, node: int) -> None:
+        """Give a connection up; what is under way on it is lost."""
+        connection = self._node(node).connection
+        if connection is not None:
+            self._outbox.close(connection)
+            self._lose(now, connection, timed_out=False)
+
     def is_ready(self, now: Micros, node: int) -> bool:
         """May something be sent to a broker now? If not, begin to connect unless it failed a moment ago."""
         known = self._node(node)
@@ -117,7 +131,7 @@ class ClientNetwork:
         return FAR if known.connection is not None else known.not_before
 
     def _connect(self, now: Micros, node: int, known: _Node) -> None:
-        broker = node if node >= 0 else self._bootstrap[-1 - node]
+        broker = node % COORDINATOR if node >= 0 else self._bootstrap[-1 - node]
         known.connection = self._outbox.connect(Address(self._cluster, "broker", broker), "client")
         known.last_attempt = now
         self._owners[known.connection] = node
@@ -155,14 +169,26 @@ class ClientNetwork:
         on_answer: OnAnswer | None,
         *,
         version: int = 0,
+        timeout: Micros | None = None,
     ) -> None:
-        """Ask a broker that is ready; without ``on_answer`` no response is expected (acks=0)."""
+        """Ask a broker that is ready; without ``on_answer`` no response is expected (acks=0).
+
+        ``timeout``: instead of request.timeout.ms.
+        """
         known = self._node(node)
         assert known.is_checked, f"broker {node} is not ready"
-        self._send(now, known, api, body, on_answer, version=version)
+        self._send(now, known, api, body, on_answer, version=version, timeout=timeout)
 
     def _send(
-        self, now: Micros, known: _Node, api: int, body: Any, on_answer: OnAnswer | None, *, version: int
+        self,
+        now: Micros,
+        known: _Node,
+        api: int,
+        body: Any,
+        on_answer: OnAnswer | None,
+        *,
+        version: int,
+        timeout: Micros | None = None,
     ) -> None:
         assert known.connection is not None, "something is sent on a connection"
         self._correlation += 1
@@ -171,7 +197,7 @@ class ClientNetwork:
         if on_answer is not None:
             asked = InFlight(known.connection, self._correlation, on_answer)
             known.in_flight.append(asked)
-            self._deadlines.add(Micros(now + self._timeout), asked)
+            self._deadlines.add(Micros(now + (timeout or self._timeout)), asked)
 
     def on_message(self, now: Micros, connection: ConnectionId, header: Header, body: Any) -> None:
         id_ = self._owners.get(connection)

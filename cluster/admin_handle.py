@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping
 
 from kafsim.clients import calls
 from kafsim.clients.errors import KafkaError
-from kafsim.cluster.handles import Handle, partition_of
+from kafsim.cluster.group_admin import GroupAdminHandle
+from kafsim.cluster.handles import partition_of
 from kafsim.cluster.waits import Call
 from kafsim.protocol import errors
 from kafsim.protocol.config import to_text
@@ -83,7 +84,7 @@ ALTER_REPLICA_LOG_DIRS, DESCRIBE_LOG_DIRS = 34, 35
 _RESOURCES = {"topic": 2, "broker": 4}
 
 
-class AdminHandle(Handle):
+class AdminHandle(GroupAdminHandle):
     """Topics and configurations. A refusal is raised as KafkaError."""
 
     async def create_topic(

@@ -15,6 +15,7 @@ import attrs
 from kafsim.broker.broker import Broker
 from kafsim.broker.partition import Partition
 from kafsim.clients.admin import Admin
+from kafsim.clients.assignors.assignor import Assignor
 from kafsim.clients.consumer import Consumer
 from kafsim.clients.extensions import ConsumerInterceptor, Partitioner, ProducerInterceptor
 from kafsim.clients.producer import Producer
@@ -197,10 +198,13 @@ class Cluster:
         settings: Mapping[str, object] | None = None,
         *,
         interceptors: Iterable[ConsumerInterceptor] = (),
+        assignors: Iterable[Assignor] = (),
         **more: object,
     ) -> ConsumerHandle:
+        """``assignors``: your own, instead of those that partition.assignment.strategy names."""
         parsed = consumer_settings(_merged(settings, more))
-        return ConsumerHandle(self.world, self._client("consumer", Consumer, parsed, tuple(interceptors)))
+        plugged = (tuple(interceptors), tuple(assignors))
+        return ConsumerHandle(self.world, self._client("consumer", Consumer, parsed, *plugged))
 
     @property
     def admin(self) -> AdminHandle:
@@ -235,6 +239,14 @@ class Cluster:
         port = self.brokers[broker].port
         core: Any = None if port is None else port.core
         return core if core is None or isinstance(core, Broker) else core.broker
+
+    def coordinator_of(self, group: str) -> int | None:
+        """The broker that coordinates a group now; None while there is none."""
+        for id_ in self.brokers:
+            core = self.core(id_)
+            if core is not None and core.groups.find(group)[0] is not None:
+                return id_
+        return None
 
     def controller_of(self, id_: int) -> Controller | None:
         """The controller of a running node."""

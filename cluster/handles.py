@@ -11,7 +11,8 @@ from typing import Any
 
 from kafsim.clients import calls
 from kafsim.clients.calls import ConsumerRecord, OffsetAndTimestamp, PartitionView, RecordMetadata
-from kafsim.clients.extensions import Callback
+from kafsim.clients.extensions import Callback, RebalanceListener
+from kafsim.clients.group_offsets import OffsetAndMetadata
 from kafsim.clients.offsets import EARLIEST, LATEST
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import Call
@@ -103,7 +104,44 @@ class Pending(Awaitable[RecordMetadata]):
 
 
 class ConsumerHandle(Handle):
-    """A consumer whose partitions are assigned by hand."""
+    """A consumer, whose partitions are assigned by hand or by its group."""
+
+    async def subscribe(
+        self, topics: Iterable[str] = (), *, pattern: str | None = None, listener: RebalanceListener | None = None
+    ) -> None:
+        """Be a member of the group of ``group.id``; ``pattern``: all topics whose whole name matches."""
+        given = tuple(topics)
+        if isinstance(topics, str) or (bool(given) == (pattern is not None)):
+            raise TypeError("subscribe to a list of topics, or to a pattern")
+        await self._ask(calls.Subscribe(given, pattern, listener), "subscribe").wait()
+
+    async def unsubscribe(self) -> None:
+        """Leave the group."""
+        await self._ask(calls.Unsubscribe(), "unsubscribe").wait()
+
+    async def assignment(self) -> tuple[TopicPartition, ...]:
+        """What is assigned now."""
+        found: tuple[TopicPartition, ...] = await self._ask(calls.LookAtAssignment(), "look").wait()
+        return found
+
+    async def commit(self, offsets: Mapping[TopicPartition | tuple[str, int] | str, int] | None = None) -> None:
+        """The positions of all partitions, or the next offsets to read of some; raises what it fails with."""
+        await self.begin_commit(offsets).wait()
+
+    def begin_commit(self, offsets: Mapping[TopicPartition | tuple[str, int] | str, int] | None = None) -> Call:
+        """As :meth:`commit`, without waiting for it."""
+        given = None if offsets is None else {partition_of(tp): OffsetAndMetadata(o) for tp, o in offsets.items()}
+        return self._ask(calls.Commit(given), "commit")
+
+    async def committed(self, partition: TopicPartition | tuple[str, int] | str) -> int | None:
+        """The next offset to read, as committed last; None when there is none."""
+        tp = partition_of(partition)
+        found: dict[TopicPartition, OffsetAndMetadata] = await self._ask(calls.Committed((tp,)), "ask").wait()
+        return found[tp].offset if tp in found else None
+
+    async def stop(self) -> None:
+        """Commit what was read, if enable.auto.commit, and leave the group."""
+        await self.begin_stop().wait()
 
     async def assign(self, partitions: Iterable[TopicPartition | tuple[str, int] | str]) -> None:
         await self._ask(calls.Assign(tuple(map(partition_of, partitions))), "assign").wait()
@@ -139,9 +177,13 @@ class ConsumerHandle(Handle):
         records: tuple[ConsumerRecord, ...] = await self._ask(request, "poll").wait(within)
         return records
 
-    def begin_poll(self, *, timeout_ms: float = 0) -> None:
+    def begin_poll(self, *, timeout_ms: float = 0) -> Call:
         """Poll once, without waiting for it; what is read is told by facts."""
-        self._ask(calls.Poll(round(timeout_ms * 1_000), None), "poll")
+        return self._ask(calls.Poll(round(timeout_ms * 1_000), None), "poll")
+
+    def begin_stop(self) -> Call:
+        """As :meth:`stop`, without waiting for it."""
+        return self._ask(calls.Close(), "close")
 
     async def getone(self) -> ConsumerRecord:
         """The next record, however long it takes within 120 s."""

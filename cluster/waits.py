@@ -36,6 +36,12 @@ class Parking:
     def done(self) -> bool:
         return self._result is not None
 
+    @property
+    def error(self) -> BaseException | None:
+        """What it failed with."""
+        found = None if self._result is None else self._result()
+        return found.error if isinstance(found, outcome.Error) else None
+
     async def wait(self, within: Micros | None = WITHIN) -> Any:
         """The value that :meth:`wake` is given; Stuck past the deadline (None: no deadline)."""
         if self._result is not None:
@@ -83,6 +89,10 @@ class Call:
 
     def __init__(self, world: World, what: str) -> None:
         self.parking = Parking(world, what)
+
+    @property
+    def error(self) -> BaseException | None:
+        return self.parking.error
 
     async def wait(self, within: Micros | None = WITHIN) -> Any:
         return await self.parking.wait(within)

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kafsim.protocol.config import BOOLEAN, INT, LONG, STRING, ConfigError, Setting, Settings
+from kafsim.protocol.config import BOOLEAN, INT, LIST, LONG, STRING, ConfigError, Setting, Settings
 from kafsim.protocol.records import compression
 
 _COMMON = (
@@ -43,7 +43,17 @@ PRODUCER = Settings(
 CONSUMER = Settings(
     *_COMMON,
     Setting("allow.auto.create.topics", BOOLEAN, True),
+    Setting("auto.commit.interval.ms", INT, 5_000, least=0),
     Setting("client.rack", STRING, ""),
+    Setting("enable.auto.commit", BOOLEAN, True),
+    Setting("exclude.internal.topics", BOOLEAN, True),
+    Setting("group.id", STRING, None),
+    Setting("group.instance.id", STRING, None),
+    Setting("group.protocol", STRING, "classic", one_of=("classic", "consumer")),
+    Setting("heartbeat.interval.ms", INT, 3_000),
+    Setting("max.poll.interval.ms", INT, 300_000, least=1),
+    Setting("partition.assignment.strategy", LIST, ("range", "cooperative-sticky")),
+    Setting("session.timeout.ms", INT, 45_000),
     Setting("auto.offset.reset", STRING, "latest"),
     Setting("check.crcs", BOOLEAN, True),
     Setting("default.api.timeout.ms", INT, 60_000, least=0),
@@ -88,7 +98,35 @@ def consumer_settings(given: Mapping[str, object]) -> dict[str, Any]:
             "auto.offset.reset. The value must be either 'earliest', 'latest', 'none' or of the format "
             "'by_duration:<PnDTnHnMn.nS.>'."
         )
+    _check_group(settings, given)
     return settings
+
+
+ASSIGNORS = {
+    "org.apache.kafka.clients.consumer.RangeAssignor": "range",
+    "org.apache.kafka.clients.consumer.RoundRobinAssignor": "roundrobin",
+    "org.apache.kafka.clients.consumer.StickyAssignor": "sticky",
+    "org.apache.kafka.clients.consumer.CooperativeStickyAssignor": "cooperative-sticky",
+}
+"""Kafka's names of the classes, and what the assignors call themselves."""
+
+
+def _check_group(settings: dict[str, Any], given: Mapping[str, object]) -> None:
+    if settings["group.id"] is not None and not settings["group.id"].strip():
+        raise ConfigError("The configured group.id should not be an empty string or whitespace.")
+    if settings["group.protocol"] == "consumer":
+        raise ConfigError("group.protocol=consumer is not built; groups speak the classic protocol")
+    if settings["group.id"] is None:
+        if settings["enable.auto.commit"] and "enable.auto.commit" in given:
+            raise ConfigError("enable.auto.commit cannot be set to true when default group id (null) is used.")
+        settings["enable.auto.commit"] = False
+    if settings["heartbeat.interval.ms"] >= settings["session.timeout.ms"]:
+        raise ConfigError("Heartbeat must be set lower than the session timeout")
+    names = [ASSIGNORS.get(name, name) for name in settings["partition.assignment.strategy"]]
+    unknown = next((name for name in names if name not in ASSIGNORS.values()), None)
+    if unknown is not None:
+        raise ConfigError(f"there is no assignor {unknown!r}; there are {', '.join(ASSIGNORS.values())}")
+    settings["partition.assignment.strategy"] = names
 
 
 def producer_settings(given: Mapping[str, object]) -> dict[str, Any]:

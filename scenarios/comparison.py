@@ -33,6 +33,12 @@ FIELDS = {
     "isr": ("isr",),
     "reassignments": ("ongoing", "error"),
     "quorum": ("epoch_change", "leader_changed", "error"),
+    "assignment": ("members", "sizes"),
+    "group": ("state", "type", "assignor", "generation", "coordinator", "members", "error"),
+    "committed": ("offsets", "error"),
+    "callbacks": ("events",),
+    "consumed": ("records",),
+    "member": ("generation", "assignment", "error"),
 }
 """What a look may state; everything else in its step says where to look."""
 

@@ -17,6 +17,7 @@ from kafsim.protocol.surroundings import EPOCH_MS
 from kafsim.protocol.types import TopicPartition
 from kafsim.scenarios.comparison import FIELDS, Comparison, Difference, Seen, Step, Unsupported
 from kafsim.scenarios.looks import Looks
+from kafsim.scenarios.replay_groups import GroupMembers
 
 _PLAIN = {"enable.idempotence": False, "retries": 0, "linger.ms": 0, "request.timeout.ms": 5_000}
 _ONCE = {**_PLAIN, "delivery.timeout.ms": 6_000, "reconnect.backoff.max.ms": 500}
@@ -72,7 +73,9 @@ class Replay:
             "flush": self._flush,
             "close_producer": self._close_producer,
         }
-        self._looks = Looks(cluster, self.admin).by_name
+        groups = GroupMembers(cluster, self.admin)
+        self._actions.update(groups.actions)
+        self._looks = {**Looks(cluster, self.admin).by_name, **groups.looks}
 
     async def step(self, number: int, step: Step) -> None:
         does = "do" in step

@@ -20,6 +20,7 @@ from kafsim.cluster.handles import ConsumerHandle
 from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fingerprint
 from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
+from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
@@ -306,7 +307,8 @@ async def read_all(cluster: Cluster, reader: ConsumerHandle) -> None:
     """Every record of every partition, from the start to the end, past what cannot be read."""
     core = cluster.controller_core
     assert core is not None, "the cluster has recovered"
-    partitions = [TopicPartition(core.state.topic_names[topic_id], index) for topic_id, index in core.state.partitions]
+    every = (TopicPartition(core.state.topic_names[topic_id], index) for topic_id, index in core.state.partitions)
+    partitions = [tp for tp in every if tp.topic != OFFSETS_TOPIC]
     if not partitions:
         return
     ends = await reader.end_offsets(partitions)

@@ -70,6 +70,53 @@ class RecordRead:
 
 
 @fact(DECISION)
+class GroupAssignmentDecided:
+    """By the leader of a classic group: members, each with the names of its partitions."""
+
+    group: str
+    generation: int
+    assignor: str
+    assigned: tuple[tuple[str, tuple[str, ...]], ...]
+
+
+@fact(STATE)
+class PartitionsAssigned:
+    """``added``: what is new to the consumer; ``assigned``: all that it has now."""
+
+    group: str
+    generation: int
+    added: tuple[str, ...]
+    assigned: tuple[str, ...]
+
+
+@fact(STATE)
+class PartitionsRevoked:
+    group: str
+    partitions: tuple[str, ...]
+
+
+@fact(STATE)
+class PartitionsLost:
+    """Without having been asked: another member may read them already."""
+
+    group: str
+    partitions: tuple[str, ...]
+
+
+@fact(STATE)
+class OffsetsCommitAnswered:
+    """A commit that somebody waited for succeeded: names of partitions, each with the next offset to read."""
+
+    group: str
+    offsets: tuple[tuple[str, int], ...]
+
+
+@fact(DECISION)
+class AutoCommitFailed:
+    error: str
+
+
+@fact(DECISION)
 class BatchRetried:
     topic: str
     partition: int

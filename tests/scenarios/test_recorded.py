@@ -31,6 +31,16 @@ AGREE = [
     "follower_killed_rf2",
     "follower_lag",
     "follower_lag_two_followers",
+    "group_admin_errors",
+    "group_cooperative_sticky",
+    "group_max_poll_interval",
+    "group_protocol_errors",
+    "group_range",
+    "group_rebalance_min",
+    "group_same_instance_id",
+    "group_stale_commits",
+    "group_static_member",
+    "group_sticky",
     "idempotent_over_failover",
     "last_replica_killed_elr0_last_returns_last",
     "last_replica_killed_elr1_last_returns_first",
@@ -43,6 +53,7 @@ AGREE = [
     "min_isr_raised",
     "not_idempotent_over_pause",
     "offset_for_leader_epoch_two_failovers",
+    "offset_reset",
     "partitions_added",
     "produce_errors",
     "produce_sequences",
@@ -85,7 +96,14 @@ def test_what_is_built_agrees_and_what_is_not_is_named(path: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(1, 6))
 def test_what_agrees_does_not_hang_on_the_seed(seed: int) -> None:
-    for name in ("leader_killed", "broker_states", "idempotent_over_failover", "zombie_leader_acks1"):
+    for name in (
+        "leader_killed",
+        "broker_states",
+        "idempotent_over_failover",
+        "zombie_leader_acks1",
+        "group_cooperative_sticky",
+        "group_static_member",
+    ):
         assert recorded.compare(recorded.read(HISTORIES / f"{name}.json"), seed=seed).differences == [], name
 
 

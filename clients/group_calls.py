@@ -1,0 +1,115 @@
+"""What a consumer is asked about its group and has to wait for: commits, committed offsets, its end.
+
+Each is tried again until default.api.timeout.ms, as long as what it fails with may pass.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import attrs
+
+from kafsim.clients.backoff import Backoff
+from kafsim.clients.consumer_coordinator import ConsumerCoordinator
+from kafsim.clients.errors import KafkaError, KafkaTimeoutError
+from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
+from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts.client import OffsetsCommitAnswered
+from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
+
+TIMER = "group-calls"
+CLOSE_MS = 30_000
+
+
+@attrs.define(eq=False)
+class Waiting:
+    """``offsets`` of a commit, ``partitions`` of a question; neither: the consumer is closed."""
+
+    call: CallId
+    deadline: Micros
+    offsets: dict[TopicPartition, OffsetAndMetadata] | None = None
+    partitions: list[TopicPartition] | None = None
+    under_way: bool = False
+    not_before: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
+    attempts: int = 0
+
+
+class GroupCalls:
+    """Of one consumer that has a group."""
+
+    def __init__(self, outbox: Outbox, group: ConsumerCoordinator, settings: dict[str, Any], backoff: Backoff) -> None:
+        self._outbox = outbox
+        self._group = group
+        self._settings = settings
+        self._backoff = backoff
+        self._waiting: list[Waiting] = []
+
+    def commit(self, now: Micros, call: CallId, offsets: dict[TopicPartition, OffsetAndMetadata] | None) -> None:
+        """Answered with None; without ``offsets`` everything that was read."""
+        taken = self._group.all_consumed() if offsets is None else offsets
+        self._add(Waiting(call, self._deadline(now), offsets=taken))
+
+    def committed(self, now: Micros, call: CallId, partitions: list[TopicPartition]) -> None:
+        """Answered with the offsets that there are."""
+        self._add(Waiting(call, self._deadline(now), partitions=partitions))
+
+    def close(self, now: Micros, call: CallId) -> None:
+        """Commit what was read, if that is done automatically, and leave."""
+        limit = min(CLOSE_MS, self._settings["request.timeout.ms"])
+        offsets = self._group.all_consumed() if self._settings["enable.auto.commit"] else {}
+        self._waiting.clear()
+        closing = Waiting(call, Micros(now + millis(limit)), offsets=offsets)
+
+        def committed(at: Micros, _: KafkaError | None) -> None:
+            self._group.leave(at, lambda _: self._outbox.answer_call(call, None))
+
+        self._group.offsets.commit(now, closing.offsets or {}, committed)
+
+    def _deadline(self, now: Micros) -> Micros:
+        return Micros(now + millis(self._settings["default.api.timeout.ms"]))
+
+    def _add(self, waiting: Waiting) -> None:
+        self._waiting.append(waiting)
+        self._outbox.set_timer(TIMER, waiting.deadline)
+
+    def run(self, now: Micros) -> None:
+        for one in list(self._waiting):
+            if one.deadline <= now:
+                self._finish(one, KafkaTimeoutError(self._too_late(one)))
+            elif not one.under_way and one.not_before <= now:
+                self._try(now, one)
+
+    def _too_late(self, one: Waiting) -> str:
+        limit = self._settings["default.api.timeout.ms"]
+        if one.partitions is None:
+            return f"Timeout of {limit}ms expired before successfully committing offsets"
+        return (
+            f"Timeout of {limit}ms expired before the last committed offset for partitions "
+            f"{', '.join(map(str, one.partitions))} could be determined. Try tuning default.api.timeout.ms larger to "
+            "relax the threshold."
+        )
+
+    def _try(self, now: Micros, one: Waiting) -> None:
+        one.under_way = True
+        if one.partitions is not None:
+            self._group.offsets.fetch(now, one.partitions, lambda at, found: self._answered(at, one, found))
+        else:
+            self._group.offsets.commit(now, one.offsets or {}, lambda at, error: self._answered(at, one, error))
+
+    def _answered(self, now: Micros, one: Waiting, answer: Any) -> None:
+        one.under_way = False
+        if one not in self._waiting:
+            return
+        if isinstance(answer, KafkaError) and answer.code in RETRIABLE:
+            one.not_before = Micros(now + self._backoff.after(one.attempts))
+            one.attempts += 1
+            self._outbox.set_timer(TIMER, min(one.not_before, one.deadline))
+            return
+        if answer is None and one.offsets:
+            offsets = tuple((str(tp), offset.offset) for tp, offset in one.offsets.items())
+            self._outbox.happened(OffsetsCommitAnswered(group=self._settings["group.id"], offsets=offsets))
+        self._finish(one, answer)
+
+    def _finish(self, one: Waiting, answer: object) -> None:
+        self._waiting.remove(one)
+        self._outbox.answer_call(one.call, answer)

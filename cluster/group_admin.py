@@ -1,0 +1,164 @@
+"""What an admin client does with groups: list, describe, offsets, members (Kafka: ``Admin``, its group operations)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+import attrs
+
+from kafsim.clients import calls
+from kafsim.clients.errors import KafkaError
+from kafsim.cluster.handles import Handle, partition_of
+from kafsim.protocol import errors
+from kafsim.protocol.consumer_protocol import decode_assignment
+from kafsim.protocol.messages.delete_groups import DeleteGroupsRequest
+from kafsim.protocol.messages.describe_groups import DescribedGroupMember, DescribeGroupsRequest
+from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from kafsim.protocol.messages.list_groups import ListedGroup, ListGroupsRequest
+from kafsim.protocol.messages.offset_commit import (
+    OffsetCommitRequest,
+    OffsetCommitRequestPartition,
+    OffsetCommitRequestTopic,
+)
+from kafsim.protocol.messages.offset_delete import (
+    OffsetDeleteRequest,
+    OffsetDeleteRequestPartition,
+    OffsetDeleteRequestTopic,
+)
+from kafsim.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestGroup
+from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.wire.primitives import WireError
+
+OFFSET_COMMIT, OFFSET_FETCH, LEAVE_GROUP, DESCRIBE_GROUPS, LIST_GROUPS = 8, 9, 13, 15, 16
+DELETE_GROUPS, OFFSET_DELETE = 42, 47
+REMOVED = "member was removed by an admin"
+Partition = TopicPartition | tuple[str, int] | str
+
+
+@attrs.frozen
+class MemberDescription:
+    """``assignment`` is empty where the blob of the assignor cannot be read."""
+
+    member_id: str
+    instance_id: str | None
+    client_id: str
+    assignment: tuple[TopicPartition, ...]
+
+
+@attrs.frozen
+class GroupDescription:
+    """``assignor`` is empty while the group is not Stable."""
+
+    group: str
+    state: str
+    protocol_type: str
+    assignor: str
+    members: tuple[MemberDescription, ...]
+
+
+class GroupAdminHandle(Handle):
+    """Requests go to the coordinator of the group, which is looked up and asked again until it answers."""
+
+    async def list_groups(self, brokers: Iterable[int]) -> list[ListedGroup]:
+        """The groups whose coordinators are on these brokers."""
+        found: list[ListedGroup] = []
+        for broker in brokers:
+            ask = calls.Ask(LIST_GROUPS, ListGroupsRequest(), to_broker=broker, version=5)
+            response = await self._ask(ask, f"list groups of broker {broker}").wait()
+            _raise_for(response.error_code)
+            found += response.groups
+        return found
+
+    async def describe_group(self, group: str) -> GroupDescription:
+        """Raises GROUP_ID_NOT_FOUND for one that is not there."""
+        request = DescribeGroupsRequest(groups=(group,))
+        ask = calls.Ask(DESCRIBE_GROUPS, request, to_coordinator_of=group, version=6)
+        answer = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
+        _raise_for(answer.error_code, answer.error_message)
+        members = tuple(map(_member, answer.members))
+        return GroupDescription(group, answer.group_state, answer.protocol_type, answer.protocol_data, members)
+
+    async def list_group_offsets(self, group: str) -> dict[TopicPartition, int]:
+        """What is committed: the next offset to read of each partition."""
+        request = OffsetFetchRequest(groups=(OffsetFetchRequestGroup(group_id=group, topics=None),))
+        ask = calls.Ask(OFFSET_FETCH, request, to_coordinator_of=group, version=9)
+        answer = (await self._ask(ask, f"list the offsets of group {group}").wait()).groups[0]
+        _raise_for(answer.error_code)
+        return {
+            TopicPartition(topic.name, one.partition_index): one.committed_offset
+            for topic in answer.topics
+            for one in topic.partitions
+            if not one.error_code
+        }
+
+    async def alter_group_offsets(self, group: str, offsets: Mapping[Partition, int]) -> None:
+        """Raises what the first partition is refused for; UNKNOWN_MEMBER_ID while the group has members."""
+        topics: dict[str, list[OffsetCommitRequestPartition]] = {}
+        for given, offset in offsets.items():
+            tp = partition_of(given)
+            one = OffsetCommitRequestPartition(partition_index=tp.partition, committed_offset=offset)
+            topics.setdefault(tp.topic, []).append(one)
+        request = OffsetCommitRequest(
+            group_id=group,
+            topics=tuple(OffsetCommitRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
+        )
+        ask = calls.Ask(OFFSET_COMMIT, request, to_coordinator_of=group, version=9)
+        response = await self._ask(ask, f"alter the offsets of group {group}").wait()
+        for topic in response.topics:
+            for answer in topic.partitions:
+                _raise_for(answer.error_code)
+
+    async def delete_group_offsets(self, group: str, partitions: Iterable[Partition]) -> None:
+        """Raises GROUP_SUBSCRIBED_TO_TOPIC for a topic that the members of the group read."""
+        topics: dict[str, list[OffsetDeleteRequestPartition]] = {}
+        for tp in map(partition_of, partitions):
+            topics.setdefault(tp.topic, []).append(OffsetDeleteRequestPartition(partition_index=tp.partition))
+        request = OffsetDeleteRequest(
+            group_id=group,
+            topics=tuple(OffsetDeleteRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
+        )
+        ask = calls.Ask(OFFSET_DELETE, request, to_coordinator_of=group)
+        response = await self._ask(ask, f"delete offsets of group {group}").wait()
+        _raise_for(response.error_code)
+        for topic in response.topics:
+            for answer in topic.partitions:
+                _raise_for(answer.error_code)
+
+    async def delete_group(self, group: str) -> None:
+        """Raises NON_EMPTY_GROUP while it has members."""
+        request = DeleteGroupsRequest(groups_names=(group,))
+        ask = calls.Ask(DELETE_GROUPS, request, to_coordinator_of=group, version=2)
+        response = await self._ask(ask, f"delete group {group}").wait()
+        _raise_for(response.results[0].error_code)
+
+    async def remove_members(self, group: str, instance_ids: Iterable[str] | None = None) -> None:
+        """Static members by their instance ids, or all members of the group."""
+        if instance_ids is None:
+            members = (await self.describe_group(group)).members
+            asked = [(m.member_id if m.instance_id is None else "", m.instance_id) for m in members]
+        else:
+            asked = [("", instance) for instance in instance_ids]
+        if not asked:
+            raise ValueError("Invalid empty members has been provided")
+        identities = tuple(MemberIdentity(member_id=m, group_instance_id=i, reason=REMOVED) for m, i in asked)
+        ask = calls.Ask(
+            LEAVE_GROUP, LeaveGroupRequest(group_id=group, members=identities), to_coordinator_of=group, version=5
+        )
+        response = await self._ask(ask, f"remove members of group {group}").wait()
+        _raise_for(response.error_code)
+        for answer in response.members:
+            _raise_for(answer.error_code)
+
+
+def _raise_for(error: int, message: str | None = None) -> None:
+    if error != errors.NONE:
+        raise KafkaError(error, message)
+
+
+def _member(given: DescribedGroupMember) -> MemberDescription:
+    try:
+        blob = decode_assignment(given.member_assignment)
+        partitions = tuple(TopicPartition(t.topic, i) for t in blob.assigned_partitions for i in t.partitions)
+    except WireError:
+        partitions = ()
+    return MemberDescription(given.member_id, given.group_instance_id, given.client_id, partitions)
