@@ -152,7 +152,10 @@ class Fetcher:
     def _take(self, tp: TopicPartition, offset: int, answer: PartitionData) -> None:
         current = answer.current_leader
         if answer.error_code in (errors.NOT_LEADER_OR_FOLLOWER, errors.FENCED_LEADER_EPOCH) and current.leader_id >= 0:
-            self._metadata.hint(tp, Leader(current.leader_id, current.leader_epoch))
+            leader = Leader(current.leader_id, current.leader_epoch)
+            state = self._subscriptions.get(tp)
+            if self._metadata.hint(tp, leader) and state is not None:
+                state.meet_leader(leader)
         if tp in self._subscriptions.assigned:
             self.buffer.add(CompletedFetch(tp, offset, answer, next_offset=offset))
 

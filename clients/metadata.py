@@ -131,13 +131,15 @@ class ClientMetadata:
         leader = self.leaders.get(tp)
         return None if leader is None or leader.id == NO_LEADER else leader
 
-    def hint(self, tp: TopicPartition, leader: Leader) -> None:
-        """A broker named the leader in an error (KIP-951)."""
+    def hint(self, tp: TopicPartition, leader: Leader) -> bool:
+        """A broker named the leader in an error (KIP-951); was that news?"""
         known = self.leaders.get(tp)
         if leader.id in self.brokers and known is not None and leader.epoch > known.epoch:
             self.leaders[tp] = leader
             self._epochs[tp] = leader.epoch
             self.version += 1
+            return True
+        return False
 
     @property
     def is_update_wanted(self) -> bool:

@@ -17,7 +17,8 @@ from kafsim.cluster.world import Stated
 from kafsim.protocol.config import ConfigError
 from kafsim.protocol.facts import client as cf
 from kafsim.protocol.facts import group as gf
-from kafsim.protocol.facts.fact import STATE
+from kafsim.protocol.facts.fact import CHATTER, STATE
+from kafsim.protocol.facts.world import MessageSent
 from kafsim.protocol.types import TopicPartition
 
 FEW = {"offsets.topic.num.partitions": 2, "group.initial.rebalance.delay.ms": 0, "broker.session.timeout.ms": 3_000}
@@ -198,6 +199,36 @@ def test_a_member_that_does_not_poll_loses_its_partitions_and_its_commit_is_refu
 
     left = [fact for fact in run(story).of(gf.MemberRemoved) if "poll timeout has expired" in str(fact.because)]
     assert len(left) == 1
+
+
+def test_a_leader_that_moves_during_a_rebalance_is_not_asked_again_and_again() -> None:
+    """Positions are not validated while a join waits; a new leader that an answer names must do (KIP-951)."""
+    asked: list[int] = []
+
+    class Sent:
+        level = CHATTER
+
+        def on_fact(self, stated: Stated) -> None:
+            if isinstance(stated.fact, MessageSent) and stated.fact.what == "FetchRequest":
+                asked.extend([stated.time] * (str(stated.node) == "consumer-1"))
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2, 3), 1: (1, 2, 3)})
+        members = [cluster.consumer({**MEMBER, "partition.assignment.strategy": "cooperative-sticky"}) for _ in "abc"]
+        for member in members[:2]:
+            await member.subscribe(["t"])
+            keep_polling(cluster, member, 40)
+        await cluster.advance(5)
+        members[1].node.pause()
+        await members[2].subscribe(["t"])
+        keep_polling(cluster, members[2], 30)
+        await cluster.advance(1)
+        asked.clear()
+        cluster.stop(1)
+        await cluster.advance(2)
+        assert len(asked) < 40
+
+    assert simulate(story, configs=FEW, listeners=(Sent(),)).ok
 
 
 def test_a_paused_member_comes_back_as_nobody() -> None:
