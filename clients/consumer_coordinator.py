@@ -24,6 +24,7 @@ from kafsim.clients.subscription_state import SubscriptionState
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_assignment, decode_subscription, encode
 from kafsim.protocol.facts import client as facts
+from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.java import text_order
 from kafsim.protocol.messages.consumer_protocol import (
     ConsumerProtocolAssignment,
@@ -168,11 +169,15 @@ class ConsumerCoordinator:
 
     def all_consumed(self) -> dict[TopicPartition, OffsetAndMetadata]:
         """The positions of all partitions that have a valid one."""
-        return {
+        found = {
             tp: OffsetAndMetadata(state.position.offset, state.position.epoch)
             for tp, state in self._subscriptions.assigned.items()
             if state.is_valid and state.position is not None
         }
+        if found and self._outbox.heard >= STATE:
+            positions = tuple((str(tp), one.offset) for tp, one in found.items())
+            self._outbox.happened(facts.PositionsTaken(group=self._settings["group.id"], positions=positions))
+        return found
 
     def _maybe_auto_commit(self, now: Micros) -> None:
         if not self._settings["enable.auto.commit"]:
@@ -319,6 +324,7 @@ class ConsumerCoordinator:
         self._outbox.happened(
             facts.PartitionsAssigned(
                 group=self._settings["group.id"],
+                member=generation.member,
                 generation=generation.id,
                 added=tuple(map(str, added)),
                 assigned=tuple(map(str, given)),

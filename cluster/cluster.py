@@ -110,6 +110,8 @@ class Cluster:
         self.bootstrap = list(self.brokers)
         """What clients made from now on have as bootstrap.servers."""
         self._clients: dict[str, int] = {}
+        self.clients: dict[str, Node] = {}
+        """Every client that was made, by its name: ``consumer-1``."""
         self._admin: AdminHandle | None = None
 
     def _first_directory(self, address: Address) -> Uuid:
@@ -224,6 +226,7 @@ class Cluster:
         node = self.world.add(
             Address(self.name, role, number), lambda given: make(given, settings, bootstrap, *plugged)
         )
+        self.clients[str(node.address)] = node
         node.start()
         return node
 
@@ -322,6 +325,12 @@ class Cluster:
         name, _, nth = rest.partition("/")
         if role == "broker" and name.isdigit():
             return self._numbered(int(name))
+        if role == "consumer":
+            if f"consumer-{name}" not in self.clients:
+                raise UnknownNode(f"there is no consumer {name}")
+            return self.clients[f"consumer-{name}"]
+        if role == "coordinator":
+            return self._coordinator(rest)
         if role not in ("leader", "follower") or not name:
             raise UnknownNode(f"{who!r} names no node; try 1, leader:orders-0, follower:orders-0 or controller")
         leader = self.leader(name)
@@ -335,6 +344,12 @@ class Cluster:
         if index >= len(others):
             raise UnknownNode(f"{name} has {len(others)} followers")
         return self.brokers[others[index]]
+
+    def _coordinator(self, group: str) -> Node:
+        found = self.coordinator_of(group)
+        if found is None:
+            raise UnknownNode(f"group {group} has no coordinator")
+        return self.brokers[found]
 
     def _active(self) -> Node:
         if len(self.controllers) == 1:

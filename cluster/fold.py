@@ -11,11 +11,36 @@ from kafsim.broker.broker import Broker
 from kafsim.broker.partition import Partition
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
+from kafsim.coordinator.classic_group import EMPTY, STABLE, ClassicGroup
 
 
 def differences(cluster: Cluster, ghosts: Ghosts) -> list[str]:
     """Where the facts and the cores disagree; nothing when they agree."""
-    return [*_controller(cluster, ghosts), *_quorum(cluster), *_brokers(cluster, ghosts)]
+    return [*_controller(cluster, ghosts), *_quorum(cluster), *_brokers(cluster, ghosts), *_coordinators(cluster)]
+
+
+def _coordinators(cluster: Cluster) -> Iterator[str]:
+    """What a coordinator has is what the next one will read from the log."""
+    for id_ in cluster.brokers:
+        core = cluster.core(id_)
+        for coordinator in () if core is None else core.groups.coordinators.values():
+            shard = coordinator.shard
+            if not shard.is_active:
+                continue
+            fresh = shard.reloaded()
+            if fresh.offsets != shard.offsets:
+                yield f"broker {id_} has the offsets {shard.offsets.items()}, its log says {fresh.offsets.items()}"
+            for name in dict.fromkeys((*shard.groups, *fresh.groups)):
+                ours, theirs = shard.groups.get(name), fresh.groups.get(name)
+                if ours is None or theirs is None:
+                    yield f"broker {id_}: group {name} is {'not there' if ours is None else 'not in the log'}"
+                elif ours.state in (EMPTY, STABLE) and _members(ours) != _members(theirs):
+                    yield f"broker {id_} has group {name} as {_members(ours)}, its log says {_members(theirs)}"
+
+
+def _members(group: ClassicGroup) -> tuple[object, ...]:
+    members = sorted((m.id, m.instance, m.assignment) for m in group.members.values())
+    return (group.state, group.generation, group.protocol, group.leader, members)
 
 
 def _quorum(cluster: Cluster) -> Iterator[str]:

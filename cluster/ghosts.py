@@ -16,6 +16,7 @@ from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import client as kf
 from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import group as gf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
@@ -169,6 +170,16 @@ class GhostQuorum:
         return tuple(f"{role}-{voter}" for voter in self.voters.get(leader, ()))
 
 
+@attrs.define
+class GhostGroup:
+    """A classic group, as its coordinators have stated it."""
+
+    generation: int = 0
+    """The last one whose assignment is committed."""
+    owners: dict[tuple[int, str], str] = attrs.field(factory=dict)
+    """Generation and partition, to the member that says it has it."""
+
+
 class Ghosts:
     """Kept up to date fact by fact; ``running``: brokers that serve."""
 
@@ -178,6 +189,7 @@ class Ghosts:
         self.quorum = GhostQuorum()
         self.metadata = GhostPartition()
         """The metadata log, which has voters and observers instead of replicas."""
+        self.groups: dict[str, GhostGroup] = {}
         self.topic_ids: dict[str, str] = {}
         self.removed: dict[str, None] = {}
         """Names of topics that were deleted: a consumer may still hold records of them when the name is used again."""
@@ -257,6 +269,23 @@ class Ghosts:
     def _read(self, _: str, fact: kf.RecordRead) -> None:
         if fact.topic not in self.removed:
             self.of(f"{fact.topic}-{fact.partition}").read.setdefault(fact.offset, fact.leader_epoch)
+
+    def _group_assigned(self, _: str, fact: gf.AssignmentStored) -> None:
+        self.groups.setdefault(fact.group, GhostGroup()).generation = fact.generation
+
+    def _owns(self, _: str, fact: kf.PartitionsAssigned) -> None:
+        group = self.groups.setdefault(fact.group, GhostGroup())
+        for name in fact.assigned:
+            group.owners.setdefault((fact.generation, name), fact.member)
+
+    def _member_removed(self, _: str, fact: gf.MemberRemoved) -> None:
+        """A static member's place, and what it has, may be another's in the same generation."""
+        group = self.groups.get(fact.group)
+        if group is not None:
+            group.owners = {key: owner for key, owner in group.owners.items() if owner != fact.member}
+
+    def _group_removed(self, _: str, fact: gf.GroupRemoved) -> None:
+        self.groups.pop(fact.group, None)
 
     def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:
         partition = self.of(fact.log)
@@ -404,6 +433,10 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.HighWatermarkMoved: Ghosts._high_watermark,
     bf.RecordsAcknowledged: Ghosts._acknowledged,
     kf.RecordRead: Ghosts._read,
+    kf.PartitionsAssigned: Ghosts._owns,
+    gf.AssignmentStored: Ghosts._group_assigned,
+    gf.MemberRemoved: Ghosts._member_removed,
+    gf.GroupRemoved: Ghosts._group_removed,
     bf.BecameLeader: Ghosts._became_leader,
     bf.BecameFollower: Ghosts._became_follower,
     bf.IsrProposed: Ghosts._proposed,

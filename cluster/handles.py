@@ -115,6 +115,10 @@ class ConsumerHandle(Handle):
             raise TypeError("subscribe to a list of topics, or to a pattern")
         await self._ask(calls.Subscribe(given, pattern, listener), "subscribe").wait()
 
+    def begin_subscribe(self, topics: Iterable[str]) -> None:
+        """Subscribe, without waiting for it."""
+        self._ask(calls.Subscribe(tuple(topics)), "subscribe")
+
     async def unsubscribe(self) -> None:
         """Leave the group."""
         await self._ask(calls.Unsubscribe(), "unsubscribe").wait()

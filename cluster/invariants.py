@@ -16,6 +16,7 @@ import attrs
 
 from kafsim.cluster.controller_invariants import CONTROLLER_INVARIANTS
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
+from kafsim.cluster.group_invariants import GROUP_INVARIANTS
 from kafsim.cluster.quorum_invariants import QUORUM_INVARIANTS
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
@@ -234,6 +235,7 @@ INVARIANTS: dict[str, tuple[Callable[[Ghosts, str, Any], Wrong], tuple[type, ...
     "idempotence": (idempotence, (lf.RecordsAppended,)),
     **CONTROLLER_INVARIANTS,
     **QUORUM_INVARIANTS,
+    **GROUP_INVARIANTS,
 }
 
 

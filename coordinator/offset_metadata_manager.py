@@ -120,6 +120,8 @@ class OffsetMetadataManager:
             return errors.NONE, None
         if who.generation < 0 and not who.member and who.instance is None:
             return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER)
+        if not self._shard.given.safeguards.check_generations:
+            return errors.NONE, None
         error = group.validate(who.member, who.instance)
         if error == errors.FENCED_INSTANCE_ID:
             return error, because(facts.FENCED, instance=who.instance, owner=group.static.get(who.instance or ""))

@@ -19,6 +19,7 @@ from kafsim.coordinator.records import CoordinatorRecord
 from kafsim.coordinator.timers import KeyedTimers
 from kafsim.protocol import errors
 from kafsim.protocol.deadlines import Deadlines
+from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.group_records import serde
@@ -139,6 +140,13 @@ class GroupShard:
             )
         )
         self.on_loaded(now)
+
+    def reloaded(self) -> GroupShard:
+        """What the next coordinator would make of the log as it is."""
+        alone = attrs.evolve(self.given, outbox=Outbox())
+        fresh = GroupShard(alone, self.settings, self.index, self._log, self.leader_epoch)
+        fresh.load(Micros(0))
+        return fresh
 
     def _replay_bytes(self, record: Record) -> None:
         assert record.key is not None, "every record of a group has a key"

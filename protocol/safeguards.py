@@ -59,6 +59,8 @@ class Safeguards:
     """Off: voters change while an earlier change, or all of the leader's own epoch, is not committed yet (KIP-853)."""
     check_voter_directories: bool = True
     """Off: a voter is known by its id alone, so one whose disk is empty votes as if it had its log."""
+    check_generations: bool = True
+    """Off: a group takes a commit of a member that is of an older generation, or gone."""
     revert_on_renounce: bool = True
     """Off: a controller that is no longer active keeps what it decided and never committed."""
 

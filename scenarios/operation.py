@@ -13,7 +13,7 @@ from kafsim.protocol.dynamic_config import CHECKED, CLUSTER_WIDE, PER_BROKER
 from kafsim.scenarios.plan_check import PlanError, suggest
 
 Value = str | int | float
-ROLES = ("broker", "controller", "follower", "leader", "standby")
+ROLES = ("broker", "consumer", "controller", "coordinator", "follower", "leader", "standby")
 TELLER = "teller"
 """The node that stated the fact which an operation is aimed at."""
 DEFAULT_BROKER = "default"
@@ -184,7 +184,7 @@ def check_node(who: str, *, aimed: bool = False) -> str:
         return who
     if who.startswith("standby/") and who.removeprefix("standby/").isdigit():
         return who
-    if role == "broker" and name.isdigit():
+    if (role in ("broker", "consumer") and name.isdigit()) or (role == "coordinator" and name):
         return who
     if role not in ("leader", "follower"):
         raise suggest("unknown role", role, ROLES)

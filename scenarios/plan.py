@@ -43,9 +43,13 @@ class Load:
 
 @attrs.frozen(kw_only=True)
 class Reader:
-    """A consumer of all partitions of a topic, which polls every ``every_ms``, for so long, until the faults end."""
+    """A consumer of all partitions of a topic, which polls every ``every_ms``, for so long, until the faults end.
+
+    With ``group`` it is a member of that group, reads what the group gives it, and polls on to the end of the run.
+    """
 
     topic: str
+    group: str = ""
     start: float = 0.0
     every_ms: float = 100.0
     settings: dict[str, object] = attrs.field(factory=dict)

@@ -33,7 +33,14 @@ def run_plan(plan: Plan, **options: object) -> Run:
     async def story(cluster: Cluster) -> None:
         await play(cluster, plan)
 
-    given = Options(seed=plan.seed, shape=shape, safeguards=plan.safeguards, **options)  # type: ignore[arg-type]
+    polls = any(reader.group for reader in plan.readers)
+    given = Options(
+        seed=plan.seed,
+        shape=shape,
+        safeguards=plan.safeguards,
+        members_poll=polls,
+        **options,  # type: ignore[arg-type]
+    )
     return run_story(story, given)
 
 
@@ -113,17 +120,26 @@ def schedule_reader(cluster: Cluster, start: int, reader: Reader, plan: Plan) ->
     """Every poll is an event, which puts the next one on the clock."""
     topic = next(topic for topic in plan.topics if topic.name == reader.topic)
     partitions = [(topic.name, index) for index in range(len(topic.assignment) or topic.partitions)]
-    consumer = cluster.consumer({"auto.offset.reset": "earliest", **reader.settings})
+    group = {"group.id": reader.group} if reader.group else {}
+    consumer = cluster.consumer({"auto.offset.reset": "earliest", **group, **reader.settings})
     first, until = start + round(reader.start * 1_000_000), start + round(plan.until * 1_000_000)
-    cluster.world.at(first, lambda: consumer.begin_assign(partitions), "reader")
+
+    def begin() -> None:
+        if reader.group:
+            consumer.begin_subscribe([topic.name])
+        else:
+            consumer.begin_assign(partitions)
 
     def poll(at: int) -> None:
-        if at < until:
+        if at < until or reader.group:
             cluster.world.at(at, lambda: _poll(at), "reader")
 
     def _poll(at: int) -> None:
-        consumer.begin_poll(timeout_ms=reader.every_ms)
-        poll(at + round(reader.every_ms * 1_000))
+        if consumer.node.port is not None:
+            consumer.begin_poll(timeout_ms=reader.every_ms)
+            poll(at + round(reader.every_ms * 1_000))
+
+    cluster.world.at(first, begin, "reader")
 
     poll(first)
 

@@ -13,6 +13,7 @@ import attrs
 
 from kafsim.clients.calls import ConsumerRecord
 from kafsim.clients.errors import KafkaError, UnreadableRecordError
+from kafsim.clients.membership import MemberState
 from kafsim.cluster import fold
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import Stuck
@@ -20,6 +21,7 @@ from kafsim.cluster.handles import ConsumerHandle
 from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fingerprint
 from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
+from kafsim.coordinator.classic_group import STABLE
 from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import FaultSkipped
@@ -82,6 +84,8 @@ class Options:
     recorder: EventListener | None = None
     settle: bool = True
     """At the end: heal and restart everything, wait until all replicas are in sync, read everything."""
+    members_poll: bool = False
+    """Every consumer that subscribes polls to the end of the run, so that its group must come to rest."""
 
 
 def simulate(
@@ -176,7 +180,7 @@ def run_story(story: Story, options: Options) -> Run:
         await story(cluster)
         if options.settle:
             try:
-                await settle(cluster, oracles.history)
+                await settle(cluster, oracles.history, members_poll=options.members_poll)
             except Stuck as stuck:
                 oracles.stuck = str(stuck)
         oracles.differences = fold.differences(cluster, oracles.monitor.ghosts)
@@ -195,12 +199,16 @@ def run_world_story(story: Callable[[World], Awaitable[None]], options: Options)
 # ------------------------------------------------------------------------------ the end of a run
 
 
-async def settle(cluster: Cluster, history: History | None = None) -> None:
+async def settle(cluster: Cluster, history: History | None = None, *, members_poll: bool = False) -> None:
     """Heal, restart, wait for recovery and for every answer, and read all that is there; Stuck when that fails."""
     cancelled: dict[TopicPartition, None] = {}
+
+    def is_well() -> bool:
+        return is_recovered(cluster) and (not members_poll or groups_have_converged(cluster))
+
     heal_all(cluster)
     await cluster.advance(WAKING_SECONDS)  # who was paused learns only now that it was asked to stop
-    while not is_recovered(cluster):
+    while not is_well():
         heal_all(cluster)  # again when a broker has ended that was asked to stop, or began with a broken disk
         for tp in endless_reassignments(cluster):
             cluster.admin.begin_reassignment(tp, None)
@@ -208,7 +216,7 @@ async def settle(cluster: Cluster, history: History | None = None) -> None:
         await cluster.advance(WAKING_SECONDS)
         await cluster.until(
             lambda: (
-                is_recovered(cluster)
+                is_well()
                 or _needs_healing(cluster)
                 or any(tp not in cancelled for tp in endless_reassignments(cluster))
             ),
@@ -245,6 +253,9 @@ def heal_all(cluster: Cluster) -> None:
             node.resume()
         if node.port is None:
             node.start()
+    for client in cluster.clients.values():
+        if client.paused:
+            client.resume()
     _stop_who_knew_a_broken_disk(cluster)
 
 
@@ -301,6 +312,30 @@ def is_recovered(cluster: Cluster) -> bool:
         if replica.leader.isr.in_flight or replica.log.high_watermark != replica.log.log_end_offset:
             return False
     return True
+
+
+def groups_have_converged(cluster: Cluster) -> bool:
+    """Every consumer that subscribes and runs is a member of its group, in the generation that is assigned."""
+    expected: dict[str, dict[str, int]] = {}
+    for name, node in cluster.clients.items():
+        core: Any = None if node.port is None else node.port.core
+        group = core.group if name.startswith("consumer-") and core is not None else None
+        if group is not None and group.is_subscribed:
+            if group.membership.state is not MemberState.STABLE:
+                return False
+            generation = group.membership.generation
+            expected.setdefault(core.settings["group.id"], {})[generation.member] = generation.id
+    return all(_has_converged(cluster, name, members) for name, members in expected.items())
+
+
+def _has_converged(cluster: Cluster, name: str, members: dict[str, int]) -> bool:
+    broker = cluster.coordinator_of(name)
+    core = None if broker is None else cluster.core(broker)
+    coordinator = None if core is None else core.groups.find(name)[0]
+    group = None if coordinator is None else coordinator.shard.groups.get(name)
+    if group is None or group.state != STABLE or set(members.values()) != {group.generation}:
+        return False
+    return sorted(group.members) == sorted(members)
 
 
 async def read_all(cluster: Cluster, reader: ConsumerHandle) -> None:

@@ -131,6 +131,63 @@ class Faults:
         )
 
 
+GROUP = "g"
+MEMBER = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, "metadata.max.age.ms": 2_000}
+GROUP_FACTS = (
+    "AssignmentStored",
+    "CoordinatorLoaded",
+    "CoordinatorLoading",
+    "GroupAssignmentDecided",
+    "GroupStateChanged",
+    "MemberAdded",
+    "MemberRemoved",
+    "OffsetsCommitted",
+    "PartitionsAssigned",
+    "PartitionsRevoked",
+)
+
+
+@st.composite
+def members(draw: st.DrawFn) -> tuple[Reader, ...]:
+    """Up to four consumers of one group, which come one after the other; some are static."""
+    strategy = draw(st.sampled_from(("range", "roundrobin", "sticky", "cooperative-sticky")))
+    found = []
+    for number in range(draw(st.integers(1, 4))):
+        given: dict[str, object] = {
+            **MEMBER,
+            "partition.assignment.strategy": strategy,
+            "enable.auto.commit": draw(st.booleans()),
+            "auto.commit.interval.ms": draw(st.sampled_from((500, 5_000))),
+            "max.poll.interval.ms": draw(st.sampled_from((4_000, 300_000))),
+            "request.timeout.ms": draw(st.sampled_from((1_000, 3_000))),
+        }
+        if draw(st.booleans()):
+            given["group.instance.id"] = f"i{number}"
+        start = draw(st.integers(0, 60)) / 10
+        found.append(Reader(topic="orders", group=GROUP, start=start, every_ms=200, settings=given))
+    return tuple(found)
+
+
+def of_members(count: int) -> st.SearchStrategy[Operation]:
+    """Faults of consumers, and of whoever coordinates their group; some in the moment when it does something."""
+    who = st.sampled_from([f"consumer:{number + 1}" for number in range(count)])
+    both = who | st.just(f"coordinator:{GROUP}")
+    aimed = st.builds(
+        lambda at, do, fact, nth: Operation(at, do, (f"coordinator:{GROUP}",), on=fact, nth=nth),
+        times,
+        st.sampled_from(("kill", "pause", "isolate", "stop")),
+        st.sampled_from(GROUP_FACTS),
+        st.integers(1, 5),
+    )
+    cut = st.builds(
+        lambda at, do, node: Operation(at, do, (node, f"coordinator:{GROUP}")),
+        times,
+        st.sampled_from(("cut", "heal")),
+        who,
+    )
+    return st.one_of(one("kill", both), one("pause", both), one("resume", both), cut, aimed)
+
+
 controllers = st.sampled_from(CONTROLLERS)
 of_quorum = st.one_of(
     *(one(do, controllers) for do in ("kill", "restart", "stop", "pause", "resume", "isolate", "rejoin")),
@@ -209,6 +266,30 @@ def readers() -> st.SearchStrategy[Reader]:
         racks,
         polls,
         st.sampled_from((3, 500)),
+    )
+
+
+@st.composite
+def group_plans(draw: st.DrawFn, *, most: int = 8) -> Plan:
+    """Three brokers, a topic of three partitions, a producer, members of a group, faults of all of them."""
+    readers_ = draw(members())
+    possible = Faults(3)
+    operations = draw(st.lists(of_members(len(readers_)) | possible.gentle | possible.kills, max_size=most))
+    delay = draw(st.sampled_from((0, 500)))
+    return Plan(
+        seed=draw(st.integers(0, 2**32)),
+        configs={
+            **FAST,
+            "offsets.topic.num.partitions": 2,
+            "group.initial.rebalance.delay.ms": delay,
+            "min.insync.replicas": draw(st.sampled_from((1, 2))),
+        },
+        features={"eligible.leader.replicas.version": draw(st.sampled_from((0, 1)))},
+        topics=(Topic(name="orders", partitions=3),),
+        loads=(Load(topic="orders", count=50, start=0.1, every_ms=200, settings=draw(settings())),),
+        readers=readers_,
+        operations=tuple(sorted(operations, key=lambda operation: operation.at)),
+        until=draw(st.sampled_from((6.0, 12.0))),
     )
 
 

@@ -84,6 +84,7 @@ class PartitionsAssigned:
     """``added``: what is new to the consumer; ``assigned``: all that it has now."""
 
     group: str
+    member: str
     generation: int
     added: tuple[str, ...]
     assigned: tuple[str, ...]
@@ -101,6 +102,14 @@ class PartitionsLost:
 
     group: str
     partitions: tuple[str, ...]
+
+
+@fact(STATE)
+class PositionsTaken:
+    """To be committed: names of partitions, each with the next offset to read."""
+
+    group: str
+    positions: tuple[tuple[str, int], ...]
 
 
 @fact(STATE)

@@ -19,7 +19,7 @@ from kafsim.protocol.safeguards import names
 from kafsim.scenarios.operation import KINDS, Operation
 from kafsim.scenarios.plan import Load, Plan, PlanError, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
-from kafsim.scenarios.strategies import plans
+from kafsim.scenarios.strategies import group_plans, plans
 from kafsim.scenarios.swarm import FAST, plan_of
 
 
@@ -36,6 +36,16 @@ def test_any_plan(plan: Plan) -> None:
     # does; without that, idempotence holds.
     if not run.history.epoch_bumps:
         assert run.history.duplicated == run.history.reordered == 0
+
+
+@given(group_plans())
+def test_any_plan_of_a_group(plan: Plan) -> None:
+    run = run_plan(plan, dispatch="direct", wire="share")
+    note(f"{run.verdict}: {run.history}; {', '.join(f'{o.at} {o}' for o in plan.operations)}")
+    assert run.violations == ()
+    assert run.differences == ()
+    assert run.stuck is None
+    assert run.history.unanswered == run.history.lost == 0
 
 
 @pytest.mark.parametrize("number", range(10))

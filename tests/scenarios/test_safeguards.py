@@ -16,7 +16,9 @@ from kafsim.cluster.invariants import INVARIANTS, Monitor
 from kafsim.cluster.world import Stated
 from kafsim.controller.controller import Deferred
 from kafsim.protocol.facts import broker as bf
+from kafsim.protocol.facts import client as kf
 from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import group as gf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.safeguards import ALL_ON, names
@@ -281,12 +283,23 @@ async def _an_answer_owed(cluster: Cluster) -> None:
     core._deferred.append(Deferred(0, ConnectionId(1), Header(0, 0, 0), None))
 
 
+async def _an_offset_that_is_not_in_the_log(cluster: Cluster) -> None:
+    await cluster.admin.alter_group_offsets("g", {"t-0": 0})
+    broker = cluster.coordinator_of("g")
+    core = None if broker is None else cluster.core(broker)
+    assert core is not None
+    coordinator = core.groups.find("g")[0]
+    assert coordinator is not None
+    coordinator.shard.offsets.delete(("g", "t", 0))
+
+
 @pytest.mark.parametrize(
     ("plant", "told"),
     [
         (_two_fetchers, "copies t-0 from"),
         (_a_cut_without_a_snapshot, "the metadata begins at 3"),
         (_an_answer_owed, "is not active and owes answers"),
+        (_an_offset_that_is_not_in_the_log, "its log says [(('g', 't', 0)"),
     ],
 )
 def test_cores_in_a_state_that_cannot_be_are_seen(plant: Callable[[Cluster], Awaitable[None]], told: str) -> None:
@@ -299,7 +312,59 @@ def test_cores_in_a_state_that_cannot_be_are_seen(plant: Callable[[Cluster], Awa
     assert any(told in difference for difference in run.differences)
 
 
+def _assigned(node: int, member: str, *partitions: str) -> object:
+    return kf.PartitionsAssigned(group="g", member=member, generation=3, added=(), assigned=partitions)
+
+
+def test_a_partition_with_two_owners_is_seen() -> None:
+    monitor = Monitor()
+    _state(monitor, 1, _assigned(1, "a", "t-0", "t-1"))
+    _state(monitor, 2, _assigned(2, "b", "t-2"))
+    assert monitor.violations == []
+    _state(monitor, 2, _assigned(2, "b", "t-1"))
+    assert [violation.invariant for violation in monitor.violations] == ["one-owner-per-generation"]
+    monitor = Monitor()
+    twice = (("a", ("t-0",)), ("b", ("t-0",)))
+    _state(monitor, 1, gf.AssignmentStored(group="g", generation=1, protocol="x", leader="a", assigned=twice))
+    assert [violation.invariant for violation in monitor.violations] == ["one-owner-per-generation"]
+
+
+MEMBER = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, "auto.commit.interval.ms": 500}
+
+
+def _of_a_group(*operations: tuple[object, ...], off: str = "") -> set[str]:
+    plan = Plan(
+        configs={**FAST, "offsets.topic.num.partitions": 1, "group.initial.rebalance.delay.ms": 0},
+        topics=(Topic(name="orders", assignment=((1, 2, 3), (1, 2, 3)), configs={"min.insync.replicas": 2}),),
+        loads=(Load(topic="orders", count=100, start=0.1, every_ms=100),),
+        readers=tuple(Reader(topic="orders", group="g", start=start, settings=MEMBER) for start in (0.1, 0.3)),
+        operations=tuple(operation(*given) for given in operations),
+        until=14.0,
+        safeguards=attrs.evolve(ALL_ON, **({off: False} if off else {})),
+    )
+    return {violation.invariant for violation in run_plan(plan, dispatch="direct", wire="share").violations}
+
+
+OF_GROUPS = {
+    # It wakes up after its session is over, and commits before it hears that the group went on without it.
+    "check_generations": (((3.0, "pause", "consumer:1"), (11.0, "resume", "consumer:1")), "commits-of-the-generation"),
+    # Followers get nothing, so that nothing is committed of what it reads.
+    "bound_reads_by_high_watermark": (
+        ((3.0, "slow_link", "1", "2", 2_000), (3.0, "slow_link", "1", "3", 2_000)),
+        "positions-within-the-log",
+    ),
+}
+
+
+@pytest.mark.parametrize("off", OF_GROUPS)
+def test_a_group_breaks_without_a_safeguard_only(off: str) -> None:
+    operations, expected = OF_GROUPS[off]
+    assert expected in _of_a_group(*operations, off=off)
+    assert _of_a_group(*operations) == set()
+
+
 PLANTED = {
+    "one-owner-per-generation",
     "isr-and-elr-valid",
     "recovery-leader-known",
     "fenced-not-in-sync",
@@ -322,12 +387,12 @@ def _plays() -> tuple[set[str], set[str]]:
 
 def test_every_invariant_is_shown_to_see() -> None:
     seen = {invariant for _, invariants in SEEN.values() for invariant in invariants}
-    seen |= {expected for _, expected in SCRIPTED.values()}
+    seen |= {expected for _, expected in (*SCRIPTED.values(), *OF_GROUPS.values())}
     assert seen | PLANTED | _plays()[1] == set(INVARIANTS)
 
 
 def test_every_safeguard_is_shown_to_matter() -> None:
     """Fencing of leader epochs is beside the diverging epoch in fetches; ``tests/broker/test_partition.py`` has it."""
     shown = {*SEEN, *(name for off in SCRIPTED for name in off), "recover_after_unclean_shutdown"}
-    shown |= {"revert_on_renounce", *_plays()[0]}
+    shown |= {"revert_on_renounce", *_plays()[0], *OF_GROUPS}
     assert shown | {"fence_leader_epochs"} == set(names())
