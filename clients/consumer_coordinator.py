@@ -192,7 +192,9 @@ class ConsumerCoordinator:
 
     def _auto_committed(self, now: Micros, error: KafkaError | None) -> None:
         if error is not None:
-            self._outbox.happened(facts.AutoCommitFailed(error=error.name))
+            self._outbox.happened(
+                facts.CommitFailed(group=self._settings["group.id"], error=error.name, automatic=True)
+            )
 
     # ----------------------------------------------------------------------- hooks of a join
 

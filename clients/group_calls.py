@@ -14,7 +14,7 @@ from kafsim.clients.consumer_coordinator import ConsumerCoordinator
 from kafsim.clients.errors import KafkaError, KafkaTimeoutError
 from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
 from kafsim.protocol.effects import Outbox
-from kafsim.protocol.facts.client import OffsetsCommitAnswered
+from kafsim.protocol.facts.client import CommitFailed, OffsetsCommitAnswered
 from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
 
 TIMER = "group-calls"
@@ -105,6 +105,9 @@ class GroupCalls:
             one.attempts += 1
             self._outbox.set_timer(TIMER, min(one.not_before, one.deadline))
             return
+        if isinstance(answer, KafkaError) and one.offsets:
+            failed = CommitFailed(group=self._settings["group.id"], error=answer.name, automatic=False)
+            self._outbox.happened(failed)
         if answer is None and one.offsets:
             offsets = tuple((str(tp), offset.offset) for tp, offset in one.offsets.items())
             self._outbox.happened(OffsetsCommitAnswered(group=self._settings["group.id"], offsets=offsets))

@@ -92,8 +92,10 @@ class Cluster:
         self.shape = shape or ClusterShape()
         _check_shape(self.shape)
         self.name = name
-        settings = broker_settings(self.shape.configs)
-        static = frozenset(self.shape.configs)
+        few = {"offsets.topic.replication.factor": self.shape.brokers} if self.shape.brokers < 3 else {}
+        configs = {**few, **self.shape.configs}  # as the properties of a single broker that come with Kafka say it
+        settings = broker_settings(configs)
+        static = frozenset(configs)
         processes = Processes(name, self.shape, settings, static, self._first_directory)
         self._processes = processes
         self.controllers: dict[int, Node] = {}

@@ -254,7 +254,7 @@ class GroupShard:
             self.on_closing(now)
             self.timers.clear()
         why = because(facts.RESIGNED)
-        self.outbox.happened(facts.CoordinatorUnloaded(partition=self.index, because=why))
+        self.outbox.happened(facts.CoordinatorUnloaded(partition=self.index, groups=len(self.groups), because=why))
 
 
 def _loaded(id_: str, value: GroupMetadataValue) -> ClassicGroup:

@@ -30,6 +30,12 @@ NAMES = (
     "voter-replaced",
     "retention-overtakes",
     "compaction",
+    "group-rebalance",
+    "group-cooperative",
+    "group-static",
+    "group-zombie",
+    "group-coordinator-killed",
+    "group-slow-poll",
 )
 
 

@@ -14,10 +14,12 @@ from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import client as clf
 from kafsim.protocol.facts import controller as cf
+from kafsim.protocol.facts import group as gf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
 from kafsim.protocol.facts.fact import DECISION, STATE, describe, level_of, reason
+from kafsim.scenarios.narrator_groups import GroupLines
 
 _LINES: dict[type, Callable[[Any], str]] = {
     wf.NodeStarted: lambda f: "starts again" if f.incarnation > 1 else "",
@@ -101,6 +103,12 @@ def _records(count: int) -> str:
     return f"{count} record{'s' * (count != 1)}"
 
 
+def _is_internal(fact: Any) -> bool:
+    """About a partition of a topic that only coordinators use."""
+    name = getattr(fact, "log", None) or getattr(fact, "topic", None)
+    return isinstance(name, str) and name.startswith(("__consumer_offsets", "__transaction_state"))
+
+
 class Narrator:
     level = STATE
 
@@ -110,6 +118,7 @@ class Narrator:
         self._acked = 0
         self._down: dict[str, None] = {}
         self._shown: dict[str, tuple[object, ...]] = {}
+        self._groups = GroupLines(self._ghosts)
 
     def on_fact(self, stated: Stated) -> None:
         self._ghosts.take(stated)
@@ -127,6 +136,11 @@ class Narrator:
         if isinstance(fact, qf.VotersChanged):
             self._tell_voters(stated, fact)
             return
+        if type(fact) in self._groups:
+            self._tell_group(stated, fact)
+            return
+        if _is_internal(fact):
+            return
         line = _LINES.get(type(fact))
         if line is not None or level_of[type(fact)] == DECISION:
             told = line(fact) if line else describe(fact)
@@ -134,6 +148,13 @@ class Narrator:
                 self._tell(stated.time, str(stated.node), told, reason(fact))
         if isinstance(fact, cf.PartitionRegistered):
             self._show(stated.time, fact)
+
+    def _tell_group(self, stated: Stated, fact: Any) -> None:
+        told, why = self._groups.tell(fact), reason(fact)
+        if told:
+            self._tell(stated.time, str(stated.node), told, None if why is None else self._groups.readable(why))
+        if isinstance(fact, gf.AssignmentStored):
+            self._tell(stated.time, fact.group, self._groups.show(fact), None)
 
     def _tell_role(self, stated: Stated, fact: qf.QuorumRoleChanged) -> None:
         """Of a voter among several; the only one has nobody to agree with, and observers follow."""

@@ -121,8 +121,12 @@ class OffsetsCommitAnswered:
 
 
 @fact(DECISION)
-class AutoCommitFailed:
+class CommitFailed:
+    """``automatic``: nobody waits for it."""
+
+    group: str
     error: str
+    automatic: bool
 
 
 @fact(DECISION)

@@ -49,6 +49,7 @@ class CoordinatorLoaded:
 @fact(DECISION)
 class CoordinatorUnloaded:
     partition: int
+    groups: int
     because: Because
 
 

@@ -451,3 +451,14 @@ def test_groups_repeat_bit_for_bit() -> None:
     ways = itertools.product(("channel", "direct"), ("codec", "share"))
     prints = {simulate(story, configs=FEW, dispatch=d, wire=w, seed=5).fingerprint for d, w in ways}
     assert len(prints) == 1
+
+
+def test_a_single_broker_has_groups_too() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", replication_factor=1)
+        member = cluster.consumer(MEMBER)
+        await member.subscribe(["t"])
+        await member.getmany(timeout_ms=5_000)
+        assert await owned(member) == [[0]]
+
+    assert simulate(story, configs=FEW, brokers=1).ok

@@ -1,0 +1,64 @@
+"""What the stories of consumer groups share: members that poll, whatever else happens."""
+
+from __future__ import annotations
+
+from kafsim.clients.membership import MemberState
+from kafsim.cluster.cluster import Cluster, ClusterShape
+from kafsim.cluster.handles import ConsumerHandle
+from kafsim.scenarios.scenario import TOPIC
+
+GROUP = "billing"
+POLL_MS = 200
+SHAPE = ClusterShape(
+    configs={
+        "offsets.topic.num.partitions": 1,
+        "group.initial.rebalance.delay.ms": 500,
+        "broker.session.timeout.ms": 3_000,
+        "broker.heartbeat.interval.ms": 500,
+    }
+)
+SETTINGS: dict[str, object] = {
+    "group.id": GROUP,
+    "auto.offset.reset": "earliest",
+    "session.timeout.ms": 6_000,
+    "heartbeat.interval.ms": 1_000,
+    "auto.commit.interval.ms": 1_000,
+}
+
+
+async def join(cluster: Cluster, **settings: object) -> ConsumerHandle:
+    """A member that polls to the end of the run, as long as it lives; ``group_instance_id="i1"``."""
+    dotted = {name.replace("_", "."): value for name, value in settings.items()}
+    member = cluster.consumer({**SETTINGS, **dotted})
+    await member.subscribe([TOPIC])
+    keep_polling(cluster, member)
+    return member
+
+
+def keep_polling(cluster: Cluster, member: ConsumerHandle) -> None:
+    """Every 200 ms; a process that has ended polls no more."""
+    world = cluster.world
+
+    def poll() -> None:
+        if member.node.port is not None:
+            member.begin_poll(timeout_ms=POLL_MS)
+            world.at(world.clock.now + POLL_MS * 1_000, poll, "poll")
+
+    poll()
+
+
+async def until_stable(cluster: Cluster, *members: ConsumerHandle) -> None:
+    """All of them have their assignment."""
+    await cluster.until(
+        lambda: all(_is_stable(member) for member in members), within=60, what="the members to have an assignment"
+    )
+
+
+def _is_stable(member: ConsumerHandle) -> bool:
+    core = None if member.node.port is None else member.node.port.core
+    group = getattr(core, "group", None)
+    return (
+        group is not None
+        and group.membership.state is MemberState.STABLE
+        and group.joined == group.membership.generation
+    )
