@@ -7,7 +7,7 @@ import json
 import platform
 from pathlib import Path
 
-from bench import cluster, kernel
+from bench import cluster, groups, kernel
 from bench.measure import measure
 
 
@@ -17,7 +17,7 @@ def main() -> None:
     parser.add_argument("--only", default="", help="cases whose name has this word")
     parser.add_argument("--json", type=Path, default=Path("bench.json"))
     options = parser.parse_args()
-    cases = [case for case in [*kernel.cases(), *cluster.cases()] if options.only in case.name]
+    cases = [case for case in [*kernel.cases(), *cluster.cases(), *groups.cases()] if options.only in case.name]
     results = measure(cases, options.rounds)
     width = max(len(result.name) for result in results)
     for result in results:

@@ -35,14 +35,14 @@ async def join(cluster: Cluster, **settings: object) -> ConsumerHandle:
     return member
 
 
-def keep_polling(cluster: Cluster, member: ConsumerHandle) -> None:
-    """Every 200 ms; a process that has ended polls no more."""
+def keep_polling(cluster: Cluster, member: ConsumerHandle, every_ms: int = POLL_MS) -> None:
+    """One poll after the other; a process that has ended polls no more."""
     world = cluster.world
 
     def poll() -> None:
         if member.node.port is not None:
-            member.begin_poll(timeout_ms=POLL_MS)
-            world.at(world.clock.now + POLL_MS * 1_000, poll, "poll")
+            member.begin_poll(timeout_ms=every_ms)
+            world.at(world.clock.now + every_ms * 1_000, poll, "poll")
 
     poll()
 
