@@ -212,7 +212,8 @@ class GroupShard:
     def _append(self, now: Micros, records: list[CoordinatorRecord]) -> tuple[int, int]:
         wall = self.wall_ms(now)
         encoded = [(wall, serde.encode_key(r.key), serde.encode_value(r.value, r.version)) for r in records]
-        return self._log.append(now, encode_batch(encoded, codec=self.settings["offsets.topic.compression.codec"]))
+        codec = self.settings["offsets.topic.compression.codec"]
+        return self._log.append(now, encode_batch(encoded, codec=codec, base_sequence=0))  # as Kafka writes it
 
     @property
     def end(self) -> int:

@@ -2,23 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from kafsim.protocol import consumer_protocol
+from kafsim.protocol.group_records import serde as groups
+from kafsim.protocol.group_records.group_metadata import GroupMetadataValue
 from kafsim.protocol.metadata import control_records, serde
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.records import compression, control, old
 from kafsim.protocol.records.batch import BatchHeader, Span
 from kafsim.protocol.records.errors import CorruptRecord, RecordError
 from kafsim.protocol.records.record import Record, iterate_batch
+from kafsim.protocol.schema import about
 from kafsim.protocol.wire import codec
 from kafsim.protocol.wire.json_form import to_json
 from kafsim.protocol.wire.primitives import WireError
 from kafsim.storage.producer_state import read_snapshot
 
+PLAIN, METADATA, GROUPS = "plain", "metadata", "groups"
+"""Keys and values as text; records of the metadata log; those of ``__consumer_offsets``."""
 SUFFIXES = (".log", ".checkpoint", ".index", ".timeindex", ".txnindex", ".snapshot")
 _SNAPSHOT_ID = re.compile(r"(\d+)-(\d+)\.checkpoint")
 
@@ -32,19 +39,19 @@ CONTROL = {
 """What goes before the JSON of a control record, and its class."""
 
 
-def dump(name: str, data: bytes, *, metadata: bool = False) -> Iterator[str]:
-    """The lines for one file; ``metadata``: the records are those of the metadata log."""
+def dump(name: str, data: bytes, *, decoder: str = PLAIN) -> Iterator[str]:
+    """The lines for one file; ``decoder``: whose records they are."""
     yield f"Dumping {name}"
     suffix = name[name.rfind(".") :]
     base = name.rpartition("/")[2].partition(".")[0]
     offset = int(base) if base.isdigit() else 0
     if suffix == ".log":
         yield f"Log starting offset: {offset}"
-        yield from _log(name, data, metadata=metadata)
+        yield from _log(name, data, decoder=decoder)
     elif suffix == ".checkpoint":
         snapshot = _SNAPSHOT_ID.search(name)
         yield _snapshot_title(*snapshot.groups()) if snapshot else "KRaft bootstrap snapshot"
-        yield from _log(name, data, metadata=metadata)
+        yield from _log(name, data, decoder=decoder)
     elif suffix == ".index":
         yield from _index(name, data, offset)
     elif suffix == ".timeindex":
@@ -59,12 +66,12 @@ def _snapshot_title(offset: str, epoch: str) -> str:
     return f"Snapshot end offset: {int(offset)}, epoch: {int(epoch)}"
 
 
-def _log(name: str, data: bytes, *, metadata: bool) -> Iterator[str]:
+def _log(name: str, data: bytes, *, decoder: str) -> Iterator[str]:
     short = name.rpartition("/")[2]
     end = 0
     try:
         for span in batches.spans_in_file(data, short):
-            yield from _batch(data, span, metadata=metadata)
+            yield from _batch(data, span, decoder=decoder)
             end = span.position + span.size
     except CorruptRecord as error:
         yield f"DumpLogSegments raised org.apache.kafka.common.errors.CorruptRecordException: {error}"
@@ -73,10 +80,10 @@ def _log(name: str, data: bytes, *, metadata: bool) -> Iterator[str]:
         yield f"Found {len(data) - end} invalid bytes at the end of {short}"
 
 
-def _batch(data: bytes, span: Span, *, metadata: bool) -> Iterator[str]:
+def _batch(data: bytes, span: Span, *, decoder: str) -> Iterator[str]:
     if span.magic < 2:
         for record in old.iterate(data, span.position, span.size):
-            yield _record(record, None, "CreateTime", metadata=False)
+            yield _record(record, None, "CreateTime", decoder=PLAIN)
         return
     head = batches.header(data, span.position)
     label = "LogAppendTime" if head.attributes & batches.LOG_APPEND_TIME else "CreateTime"
@@ -92,7 +99,7 @@ def _batch(data: bytes, span: Span, *, metadata: bool) -> Iterator[str]:
     )
     try:
         for record in iterate_batch(data, span.position):
-            yield _record(record, head, label, metadata=metadata)
+            yield _record(record, head, label, decoder=decoder)
     except (RecordError, WireError) as error:
         yield f"| records cannot be read: {error}"
 
@@ -109,7 +116,7 @@ def _is_valid(data: bytes, span: Span) -> bool:
     return True
 
 
-def _record(record: Record, head: BatchHeader | None, label: str, *, metadata: bool) -> str:
+def _record(record: Record, head: BatchHeader | None, label: str, *, decoder: str) -> str:
     line = (
         f"| offset: {record.offset} {label}: {record.timestamp} keySize: {_size(record.key)} "
         f"valueSize: {_size(record.value)}"
@@ -119,8 +126,10 @@ def _record(record: Record, head: BatchHeader | None, label: str, *, metadata: b
         line += f" sequence: {record.sequence} headerKeys: [{names}]"
         if head.is_control and record.key is not None:
             return line + _control(record.key, record.value or b"")
-    if metadata:
+    if decoder == METADATA:
         return f"{line} payload: {_metadata(record)}"
+    if decoder == GROUPS:
+        return line + _of_group(record)
     line += "" if record.key is None else f" key: {_text(record.key)}"
     return line + ("" if record.value is None else f" payload: {_text(record.value)}")
 
@@ -155,6 +164,41 @@ def _metadata(record: Record) -> str:
         return f"Error at {record.offset}, skipping. {error}"
     type_ = re.sub(r"(?<!^)(?=[A-Z])", "_", type(value).__name__).upper()
     return _json({"type": type_, "version": version, "data": to_json(value, version)})
+
+
+def _of_group(record: Record) -> str:
+    """Kafka: ``OffsetsMessageParser``."""
+    if record.key is None:
+        return f" Failed to decode message at offset {record.offset} using the specified decoder"
+    try:
+        key, value, version = groups.decode(record.key, record.value)
+    except WireError as error:
+        type_ = int.from_bytes(record.key[:2], "big")
+        if type_ not in groups.by_type:
+            return f" key: Unknown record type {type_} at offset {record.offset}, skipping."
+        return f" key: Error at offset {record.offset}, skipping. {error}"
+    told = _json({"type": str(about[type(key)].key), "data": to_json(key, 0)})
+    if value is None:
+        return f" key: {told} payload: <DELETE>"
+    return f" key: {told} payload: {_json({'version': str(version), 'data': _group_value(value, version)})}"
+
+
+def _group_value(value: Any, version: int) -> dict[str, Any]:
+    """Of a group of consumers also what they say to each other."""
+    found = to_json(value, version)
+    if isinstance(value, GroupMetadataValue) and value.protocol_type == consumer_protocol.PROTOCOL_TYPE:
+        for member, given in zip(found["members"], value.members, strict=True):
+            for field, decode in _BLOBS.items():
+                data: bytes = getattr(given, field)
+                with contextlib.suppress(WireError):
+                    member[field] = to_json(decode(data), int.from_bytes(data[:2], "big"))
+    return found
+
+
+_BLOBS: dict[str, Callable[[bytes], Any]] = {
+    "subscription": consumer_protocol.decode_subscription,
+    "assignment": consumer_protocol.decode_assignment,
+}
 
 
 def _index(name: str, data: bytes, base_offset: int) -> Iterator[str]:

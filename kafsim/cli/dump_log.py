@@ -17,11 +17,15 @@ def dump_log(path: Path, /, *more: Path) -> None:
     more
         Further ones.
     """
-    from kafsim.storage.dump import dump  # noqa: PLC0415
+    from kafsim.storage.dump import GROUPS, METADATA, PLAIN, dump  # noqa: PLC0415
 
     for file in _files([path, *more]):
-        metadata = file.suffix == ".checkpoint" or file.parent.name.startswith("__cluster_metadata")
-        for line in dump(str(file), file.read_bytes(), metadata=metadata):
+        decoder = PLAIN
+        if file.suffix == ".checkpoint" or file.parent.name.startswith("__cluster_metadata"):
+            decoder = METADATA
+        elif file.parent.name.startswith("__consumer_offsets"):
+            decoder = GROUPS
+        for line in dump(str(file), file.read_bytes(), decoder=decoder):
             print(line)
 
 

@@ -16,7 +16,7 @@ class ConsumerGroupCurrentMemberAssignmentKey:
 class TopicPartitions:
     topic_id: Uuid = kafka("uuid", "0+", default=ZERO_UUID)
     partitions: tuple[int, ...] = kafka("[]int32", "0+", default=())
-    assignment_epochs: tuple[int, ...] | None = kafka("[]int32", "0+", default=None, nullable="0+", tag=0, tagged="0+")
+    assignment_epochs: tuple[int, ...] | None = kafka("[]int32", "0+", default=(), nullable="0+", tag=0, tagged="0+")
 
 
 @message(8, "0", "0+")

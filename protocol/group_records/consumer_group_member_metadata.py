@@ -34,5 +34,5 @@ class ConsumerGroupMemberMetadataValue:
     rebalance_timeout_ms: int = kafka("int32", "0+", default=-1)
     server_assignor: str | None = kafka("string", "0+", default="", nullable="0+")
     classic_member_metadata: ClassicMemberMetadata | None = kafka(
-        "ClassicMemberMetadata", "0+", default=None, nullable="0+", tag=0, tagged="0+"
+        "ClassicMemberMetadata", "0+", default=ClassicMemberMetadata(), nullable="0+", tag=0, tagged="0+"
     )

@@ -77,7 +77,7 @@ def _field_form(wire: Wire, hint: Any, version: int, *, flexible: bool) -> Form:
     else:
         form = form_of(class_in(hint), version, flexible=flexible)
         if holds(wire.nullable, version) and not is_array:
-            form = primitives.optional(form)
+            form = primitives.optional(form, tagged=flexible and holds(wire.tagged, version))
     return primitives.array(form, compact=flexible) if is_array else form
 
 

@@ -95,17 +95,18 @@ def sized(*, compact: bool, text: bool) -> Form:
     return Form(write, read)
 
 
-def optional(item: Form) -> Form:
-    """A part of a message that may be null: -1 stands for that, 1 before what is there."""
+def optional(item: Form, *, tagged: bool) -> Form:
+    """A part of a message that may be null: -1 stands for that, 0 in a tagged field, and 1 before what is there."""
+    null = 0 if tagged else -1
 
     def write(out: bytearray, value: Any) -> None:
-        _INT8.write(out, -1 if value is None else 1)
+        _INT8.write(out, null if value is None else 1)
         if value is not None:
             item.write(out, value)
 
     def read(data: bytes, at: int) -> tuple[Any, int]:
         sign, at = _INT8.read(data, at)
-        return (None, at) if sign < 0 else item.read(data, at)
+        return (None, at) if sign <= 0 else item.read(data, at)
 
     return Form(write, read)
 

@@ -15,7 +15,8 @@ import pytest
 from kafsim import simulate
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.node import Node
-from kafsim.storage.dump import SUFFIXES, dump
+from kafsim.scenarios import groups
+from kafsim.storage.dump import GROUPS, METADATA, PLAIN, SUFFIXES, dump
 
 POM = Path(__file__).parents[1] / "data" / "kafka-tools" / "pom.xml"
 LIBS = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "kafsim-kafka-tools"
@@ -51,16 +52,22 @@ def _written(node: Node, folder: str) -> dict[str, bytes]:
     return {name: node.disk.get(name).read() for name in node.disk.names(f"{folder}/")}
 
 
-def _compare(tool: list[str], files: dict[str, bytes], at: Path, *, metadata: bool = False) -> None:
+OPTIONS = {
+    PLAIN: "--print-data-log",
+    METADATA: "--cluster-metadata-decoder",
+    GROUPS: "--offsets-decoder",
+}
+
+
+def _compare(tool: list[str], files: dict[str, bytes], at: Path, *, decoder: str = PLAIN) -> None:
     for name, data in files.items():
         path = at / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(data)
     wanted = sorted(at / name for name in files if name.endswith(SUFFIXES))
-    decoder = ["--cluster-metadata-decoder"] if metadata else ["--print-data-log"]
-    command = [*tool, "--files", ",".join(map(str, wanted)), "--deep-iteration", *decoder]
+    command = [*tool, "--files", ",".join(map(str, wanted)), "--deep-iteration", OPTIONS[decoder]]
     told = subprocess.run(command, capture_output=True, text=True, check=False, timeout=120)
-    ours = [line for path in wanted for line in dump(str(path), path.read_bytes(), metadata=metadata)]
+    ours = [line for path in wanted for line in dump(str(path), path.read_bytes(), decoder=decoder)]
     theirs = [line for line in told.stdout.splitlines() if not line.startswith("SLF4J")]
     assert theirs == ours, told.stderr[-2_000:]
     assert len(ours) > len(wanted)
@@ -103,4 +110,25 @@ def test_the_metadata_log_and_a_snapshot(tool: list[str], tmp_path: Path) -> Non
     simulate(story, brokers=2, configs=configs, features={"kraft.version": 1}, settle=False)
     checkpoints = [name for name in files if name.endswith(".checkpoint")]
     assert len(checkpoints) > 1
-    _compare(tool, files, tmp_path, metadata=True)
+    _compare(tool, files, tmp_path, decoder=METADATA)
+
+
+def test_what_a_coordinator_writes(tool: list[str], tmp_path: Path) -> None:
+    files: dict[str, bytes] = {}
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("orders", partitions=2, replication_factor=1)
+        static = await groups.join(cluster, group_instance_id="i1")
+        other = await groups.join(cluster, partition_assignment_strategy="range")
+        await cluster.producer().send_and_wait("orders", "x")
+        await cluster.advance(4)
+        await other.stop()
+        other.kill()
+        await cluster.advance(4)
+        static.kill()
+        await cluster.advance(8)
+        await cluster.admin.delete_group(groups.GROUP)
+        files.update(_written(cluster.brokers[1], "__consumer_offsets-0"))
+
+    simulate(story, brokers=1, configs={**groups.SHAPE.configs, "default.replication.factor": 1}, settle=False)
+    _compare(tool, files, tmp_path, decoder=GROUPS)

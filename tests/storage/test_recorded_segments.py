@@ -10,7 +10,7 @@ from kafsim.cluster.disk import SimDisk
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.types import Micros, TopicPartition
 from kafsim.storage import checkpoint
-from kafsim.storage.dump import SUFFIXES, dump
+from kafsim.storage.dump import GROUPS, METADATA, PLAIN, SUFFIXES, dump
 from kafsim.storage.log_directory import LogDirectory
 from kafsim.storage.producer_state import ProducerState
 from tests.storage.kit import Machine
@@ -24,8 +24,14 @@ FILES = sorted(path for path in SEGMENTS.rglob("*") if path.suffix in SUFFIXES a
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SEGMENTS)))
 def test_every_file_is_dumped_as_kafka_dumps_it(path):
     expected = path.with_name(path.name + ".dump").read_text().splitlines()
-    lines = list(dump(path.name, path.read_bytes(), metadata=path.suffix == ".checkpoint"))
+    lines = list(dump(path.name, path.read_bytes(), decoder=_decoder(path)))
     assert lines == [line for line in expected if line]
+
+
+def _decoder(path):
+    if path.suffix == ".checkpoint":
+        return METADATA
+    return GROUPS if path.parent.name.startswith("__consumer_offsets") else PLAIN
 
 
 def place(machine: Machine, moment: str, topic: str) -> None:
