@@ -301,6 +301,7 @@ class Consumer(Client):
             states = [self.subscriptions.get(tp) for tp in partitions]
             waiting = [state for state in states if state is not None and state.state is FetchState.INITIALIZING]
             if not isinstance(answer, KafkaError):
+                self._tell_found(waiting, answer)
                 for state in waiting:
                     if state.tp in answer:
                         one = answer[state.tp]
@@ -314,6 +315,12 @@ class Consumer(Client):
                 self._validator.failed = answer
 
         group.offsets.fetch(now, partitions, found)
+
+    def _tell_found(self, waiting: list[PartitionSubscription], found: dict[TopicPartition, OffsetAndMetadata]) -> None:
+        if waiting and self.outbox.heard >= STATE:
+            offsets = {state.tp: found.get(state.tp) for state in waiting}
+            positions = tuple((str(tp), -1 if one is None else one.offset) for tp, one in offsets.items())
+            self.outbox.happened(facts.PositionsFound(group=self.settings["group.id"], positions=positions))
 
     def _begin_where_told(self, unknown: list[PartitionSubscription]) -> bool:
         """By auto.offset.reset; false when it forbids that."""

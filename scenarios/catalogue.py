@@ -36,6 +36,8 @@ NAMES = (
     "group-zombie",
     "group-coordinator-killed",
     "group-slow-poll",
+    "group-lag",
+    "group-auto-commit",
 )
 
 

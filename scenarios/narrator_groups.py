@@ -39,6 +39,9 @@ class GroupLines:
                 f"{f.group}: has {_names(f.assigned)} in generation {f.generation}"
                 + (f", {_names(f.added)} of them new" if f.added and f.added != f.assigned else "")
             ),
+            kf.PositionsFound: lambda f: (
+                f"{f.group}: begins with " + ", ".join(f"{n} at {o}" if o >= 0 else n for n, o in f.positions)
+            ),
             kf.PartitionsRevoked: lambda f: f"{f.group}: gives up {_names(f.partitions)}",
             kf.PartitionsLost: lambda f: f"{f.group}: has lost {_names(f.partitions)}",
             kf.CommitFailed: lambda f: f"{f.group}: cannot commit where it is: {f.error}",
@@ -65,9 +68,11 @@ class GroupLines:
         return f"{fact.group}: {fact.client} is a member{static}"
 
     def _committed_now(self, fact: gf.OffsetsCommitted) -> str:
-        for name, offset in fact.offsets:
-            self._committed[fact.group, name] = offset
-        return ""
+        """Where it has moved."""
+        moved = [(name, offset) for name, offset in fact.offsets if self._committed.get((fact.group, name)) != offset]
+        self._committed.update({(fact.group, name): offset for name, offset in moved})
+        told = ", ".join(self._progress(fact.group, name) for name, offset in moved if offset)
+        return f"{fact.group}: {self._client(fact.member)} commits {told}" if told else ""
 
     def _decided(self, fact: kf.GroupAssignmentDecided) -> str:
         given = "; ".join(f"{self._client(member)}: {_names(names)}" for member, names in fact.assigned)

@@ -105,6 +105,14 @@ class PartitionsLost:
 
 
 @fact(STATE)
+class PositionsFound:
+    """Where a consumer begins: names of partitions with the offset that is committed, -1 where there is none."""
+
+    group: str
+    positions: tuple[tuple[str, int], ...]
+
+
+@fact(STATE)
 class PositionsTaken:
     """To be committed: names of partitions, each with the next offset to read."""
 
