@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TypeVar
 
 from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.uuid import Uuid
 
 T = TypeVar("T")
 
@@ -35,6 +36,16 @@ def text_order(texts: Iterable[str]) -> list[str]:
 def partition_order(partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
     """As :func:`hash_order`, of Kafka's ``TopicPartition``."""
     return _in_buckets(partitions, lambda tp: 31 * (31 + tp.partition) + text_hash(tp.topic) & 0xFFFF_FFFF)
+
+
+def uuid_order(ids: Iterable[Uuid]) -> list[Uuid]:
+    """As :func:`hash_order`, of Kafka's ``Uuid``."""
+
+    def hash_of(id_: Uuid) -> int:
+        both = int.from_bytes(id_[:8], "big") ^ int.from_bytes(id_[8:], "big")
+        return (both >> 32 ^ both) & 0xFFFF_FFFF
+
+    return _in_buckets(ids, hash_of)
 
 
 def _in_buckets(keys: Iterable[T], hash_of: Callable[[T], int]) -> list[T]:
