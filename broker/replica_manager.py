@@ -46,6 +46,7 @@ Make = Callable[[Micros, Partition, PartitionState], None]
 class Fetches:
     """What the replicas tell of themselves to whoever waits for records; the fetch API replaces this."""
 
+    def on_opened(self, partition: Partition) -> None: ...
     def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None: ...
 
 
@@ -242,6 +243,7 @@ class ReplicaManager:
                 self.mover.recover(tp, named)
             log = self.logs.open(tp, key[0], self.config(tp.topic), self._given.wall_ms(now), named)
             partition = self.by_key[key] = Partition(tp, key[0], log, self)
+            self.fetches.on_opened(partition)
             self._adopt(partition)
             if self.logs.has_several:
                 self.mover.resume(now, partition)

@@ -92,6 +92,8 @@ class FetchApi:
         self._waits: Deadlines[ParkedFetch] = Deadlines(outbox, TIMER)
         self._by_connection: dict[ConnectionId, dict[int, FetchSession]] = {}
         self._woken: dict[int, FetchSession] = {}
+        self._unknown: dict[PartitionKey, dict[int, FetchSession]] = {}
+        """Sessions that asked for partitions which this broker does not have, or not yet."""
 
     # --------------------------------------------------------------------------- requests
 
@@ -121,9 +123,7 @@ class FetchApi:
     def _update(self, now: Micros, session: FetchSession, request: FetchRequest) -> dict[PartitionKey, int]:
         """Note what the request names, and how far a follower has come; the errors that this gives."""
         for key in session.update(request):
-            partition = self._replicas.by_key.get(key)
-            if partition is not None:
-                partition.forget(session)
+            self._unwatch(session, key)
         refused: dict[PartitionKey, int] = {}
         if session.is_follower:
             for key in {**session.dirty, **session.outside}:
@@ -170,6 +170,7 @@ class FetchApi:
     def _read_one(self, session: FetchSession, cached: CachedPartition, left: int, *, at_least_one: bool) -> ReadResult:
         partition = self._replicas.by_key.get(cached.key)
         if partition is None:
+            self._unknown.setdefault(cached.key, {})[session.number] = session
             return ReadResult(cached, self._replicas.missing_error(cached.key))
         partition.watchers.setdefault(session.number, session)
         asked, log = cached.asked, partition.log
@@ -351,6 +352,11 @@ class FetchApi:
 
     # --------------------------------------------------------------------- parked requests
 
+    def on_opened(self, partition: Partition) -> None:
+        """Whoever asked for it already is told of what happens in it."""
+        waiting = self._unknown.pop((partition.topic_id, partition.tp.partition), {})
+        partition.watchers.update(waiting)
+
     def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None:
         """Something changed in a partition. Who may now get an answer is looked at before this input ends."""
         for session in partition.watchers.values():
@@ -382,7 +388,17 @@ class FetchApi:
         parked.done = True
         session.parked = None
         self._by_connection[parked.connection].pop(session.number, None)
+        if session.is_follower:
+            self._note_unseen(session, results)
         self._answer(now, session, parked.connection, parked.header, results)
+
+    def _note_unseen(self, session: FetchSession, results: list[ReadResult]) -> None:
+        """Partitions that this broker leads only since their fetch was parked: how far the follower has come in them is
+        noted with its next fetch, which need not name them. Kafka goes through all partitions with each fetch."""
+        for result in results:
+            partition = self._replicas.by_key.get(result.cached.key)
+            if partition is not None and partition.is_unseen(session):
+                session.outside[result.cached.key] = None
 
     def on_disconnect(self, connection: ConnectionId) -> None:
         """Nobody waits any more; a session itself outlives its connection."""
@@ -393,9 +409,15 @@ class FetchApi:
 
     def _forget(self, session: FetchSession) -> None:
         for key in session.partitions:
-            partition = self._replicas.by_key.get(key)
-            if partition is not None:
-                partition.forget(session)
+            self._unwatch(session, key)
+
+    def _unwatch(self, session: FetchSession, key: PartitionKey) -> None:
+        partition = self._replicas.by_key.get(key)
+        if partition is not None:
+            partition.forget(session)
+        waiting = self._unknown.get(key)
+        if waiting is not None and waiting.pop(session.number, None) is not None and not waiting:
+            del self._unknown[key]
 
 
 def _available(log: Log, offset: int, bound: int, most: int) -> int | None:
