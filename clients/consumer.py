@@ -19,6 +19,7 @@ from kafsim.clients.backoff import Backoff
 from kafsim.clients.client import Client
 from kafsim.clients.consumer_coordinator import ConsumerCoordinator
 from kafsim.clients.errors import (
+    CLOSED,
     IllegalStateError,
     InvalidGroupIdError,
     KafkaError,
@@ -126,7 +127,7 @@ class Consumer(Client):
 
     def on_call(self, now: Micros, call: CallId, request: Any) -> None:
         if self._is_closed:
-            self.outbox.answer_call(call, IllegalStateError("This consumer has already been closed."))
+            self.outbox.answer_call(call, None if isinstance(request, calls.Close) else IllegalStateError(CLOSED))
             return
         if isinstance(request, OF_GROUP):
             self._on_group_call(now, call, request)
@@ -258,7 +259,8 @@ class Consumer(Client):
         """Work for whoever waits."""
         self.metadata.maybe_ask(now)
         self._find_offsets(now)
-        if self._group_calls is not None and not self._is_closed:
+        if self.group is not None and self._group_calls is not None:
+            self.group.channel.run(now)
             self._group_calls.run(now)
         if self._polls or self._positions:
             if self._poll_group(now):

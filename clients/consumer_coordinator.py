@@ -6,6 +6,7 @@ what a rebalance took away from it, after which it joins once more, so that the 
 
 from __future__ import annotations
 
+import enum
 import re
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -16,7 +17,7 @@ from kafsim.clients.backoff import Backoff
 from kafsim.clients.coordinator_channel import CoordinatorChannel
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_offsets import GroupOffsets, OffsetAndMetadata
+from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets, OffsetAndMetadata
 from kafsim.clients.membership import Generation, Membership
 from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
@@ -40,6 +41,14 @@ INTERNAL = frozenset({"__consumer_offsets", "__transaction_state"})
 AUTO_COMMIT_TIMER = "auto-commit"
 CALLBACK_FAILED = "User rebalance callback throws an error"
 Snapshot = dict[str, tuple[frozenset[str], ...]]
+
+
+class Preparing(enum.Enum):
+    """The commit before a join."""
+
+    TO_COMMIT = enum.auto()
+    COMMITS = enum.auto()
+    DONE = enum.auto()
 
 
 class ConsumerCoordinator:
@@ -80,9 +89,8 @@ class ConsumerCoordinator:
         self._assign_since: int | None = None
         self._seen_version = -1
         self._next_auto_commit = Micros(0)
-        self._preparing: KafkaError | str | None = None
-        """The commit before a join: under way, done, or what it failed with."""
-        self._prepare_until = Micros(0)
+        self._preparing: Preparing | None = None
+        self._prepare_until = self._prepare_again = Micros(0)
 
     @property
     def protocol(self) -> str:
@@ -191,6 +199,17 @@ class ConsumerCoordinator:
         self._outbox.set_timer(AUTO_COMMIT_TIMER, self._next_auto_commit)
 
     def _auto_committed(self, now: Micros, error: KafkaError | None) -> None:
+        """What may pass is tried again soon."""
+        self._tell_failed(error)
+        if error is not None and error.code in RETRIABLE:
+            self._next_auto_commit = self._soon(now)
+
+    def _soon(self, now: Micros) -> Micros:
+        at = Micros(now + millis(self._settings["retry.backoff.ms"]))
+        self._outbox.set_timer(AUTO_COMMIT_TIMER, at)
+        return at
+
+    def _tell_failed(self, error: KafkaError | None) -> None:
         if error is not None:
             self._outbox.happened(
                 facts.CommitFailed(group=self._settings["group.id"], error=error.name, automatic=True)
@@ -219,24 +238,29 @@ class ConsumerCoordinator:
 
     def _has_committed(self, now: Micros) -> bool:
         """Before partitions are given up, what was read of them is committed, as far as that is possible in time."""
+        if not self._settings["enable.auto.commit"]:
+            return True
         if self._preparing is None:
             self._prepare_until = Micros(now + millis(self._settings["max.poll.interval.ms"]))
-            if not self._settings["enable.auto.commit"]:
-                return True
             for state in self._subscriptions.assigned.values() if self.protocol == EAGER else ():
                 state.is_being_revoked = True
-            self._preparing = "under way"
+            self._preparing, self._prepare_again = Preparing.TO_COMMIT, now
+        if self._preparing is Preparing.TO_COMMIT and now >= self._prepare_again:
+            self._preparing = Preparing.COMMITS
             self.offsets.commit(now, self.all_consumed(), self._prepared)
-        if self._preparing == "under way" and now < self._prepare_until:
+        if self._preparing is not Preparing.DONE and now < self._prepare_until:
             return False
         self._preparing = None
         return True
 
     def _prepared(self, now: Micros, error: KafkaError | None) -> None:
-        if error is not None:
-            self._auto_committed(now, error)
-        if self._preparing is not None:
-            self._preparing = "done"
+        self._tell_failed(error)
+        if self._preparing is not Preparing.COMMITS:
+            return
+        if error is not None and error.code in RETRIABLE:
+            self._preparing, self._prepare_again = Preparing.TO_COMMIT, self._soon(now)
+        else:
+            self._preparing = Preparing.DONE
 
     def protocols(self, generation: Generation) -> tuple[JoinGroupRequestProtocol, ...]:
         self._joined_topics = self._topics

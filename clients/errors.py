@@ -94,6 +94,9 @@ NO_GROUP = (
 )
 
 
+CLOSED = "This consumer has already been closed."
+
+
 class IllegalStateError(Exception):
     """A client was asked for what it cannot do in the state that it is in."""
 

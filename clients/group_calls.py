@@ -11,7 +11,7 @@ import attrs
 
 from kafsim.clients.backoff import Backoff
 from kafsim.clients.consumer_coordinator import ConsumerCoordinator
-from kafsim.clients.errors import KafkaError, KafkaTimeoutError
+from kafsim.clients.errors import CLOSED, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts.client import CommitFailed, OffsetsCommitAnswered
@@ -23,7 +23,7 @@ CLOSE_MS = 30_000
 
 @attrs.define(eq=False)
 class Waiting:
-    """``offsets`` of a commit, ``partitions`` of a question; neither: the consumer is closed."""
+    """``offsets`` of a commit, ``partitions`` of a question; ``closes``: the end, which ``leaves`` after a commit."""
 
     call: CallId
     deadline: Micros
@@ -32,6 +32,8 @@ class Waiting:
     under_way: bool = False
     not_before: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     attempts: int = 0
+    closes: bool = False
+    leaves: bool = False
 
 
 class GroupCalls:
@@ -54,30 +56,38 @@ class GroupCalls:
         self._add(Waiting(call, self._deadline(now), partitions=partitions))
 
     def close(self, now: Micros, call: CallId) -> None:
-        """Commit what was read, if that is done automatically, and leave."""
+        """Commit what was read, if that is done automatically, and leave, all within request.timeout.ms."""
+        for one in list(self._waiting):
+            self._finish(one, IllegalStateError(CLOSED))
         limit = min(CLOSE_MS, self._settings["request.timeout.ms"])
         offsets = self._group.all_consumed() if self._settings["enable.auto.commit"] else {}
-        self._waiting.clear()
-        closing = Waiting(call, Micros(now + millis(limit)), offsets=offsets)
+        self._waiting.append(Waiting(call, Micros(now + millis(limit)), offsets=offsets, closes=True))
 
-        def committed(at: Micros, _: KafkaError | None) -> None:
-            self._group.leave(at, lambda _: self._outbox.answer_call(call, None))
-
-        self._group.offsets.commit(now, closing.offsets or {}, committed)
+    def _leave(self, now: Micros, closing: Waiting) -> None:
+        """Once; whoever is to be closed waits for no more than its deadline for the answer."""
+        if not closing.leaves:
+            closing.leaves = closing.under_way = True
+            self._group.leave(now, lambda _: self._finish(closing, None) if closing in self._waiting else None)
 
     def _deadline(self, now: Micros) -> Micros:
         return Micros(now + millis(self._settings["default.api.timeout.ms"]))
 
     def _add(self, waiting: Waiting) -> None:
         self._waiting.append(waiting)
-        self._outbox.set_timer(TIMER, waiting.deadline)
 
     def run(self, now: Micros) -> None:
         for one in list(self._waiting):
-            if one.deadline <= now:
+            if one.deadline <= now and one.closes:
+                self._leave(now, one)
+                if one in self._waiting:
+                    self._finish(one, None)
+            elif one.deadline <= now:
                 self._finish(one, KafkaTimeoutError(self._too_late(one)))
             elif not one.under_way and one.not_before <= now:
                 self._try(now, one)
+        wakes = [one.deadline if one.under_way else max(one.not_before, now) for one in self._waiting]
+        if wakes:
+            self._outbox.set_timer(TIMER, min(wakes))
 
     def _too_late(self, one: Waiting) -> str:
         limit = self._settings["default.api.timeout.ms"]
@@ -104,6 +114,9 @@ class GroupCalls:
             one.not_before = Micros(now + self._backoff.after(one.attempts))
             one.attempts += 1
             self._outbox.set_timer(TIMER, min(one.not_before, one.deadline))
+            return
+        if one.closes:
+            self._leave(now, one)
             return
         if isinstance(answer, KafkaError) and one.offsets:
             failed = CommitFailed(group=self._settings["group.id"], error=answer.name, automatic=False)

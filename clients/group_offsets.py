@@ -86,18 +86,27 @@ class GroupOffsets:
     # ------------------------------------------------------------------------------ commit
 
     def commit(self, now: Micros, offsets: Offsets, then: OnCommitted) -> None:
-        """Once; ``then`` is told what it failed with."""
-        member = self.membership
-        if not offsets:
+        """Once, as soon as the coordinator is known; ``then`` is told what it failed with."""
+        if offsets:
+            self._channel.when_known(now, lambda at, known: self._commit(at, offsets, then, known=known))
+        else:
             then(now, None)
-        elif not self._channel.ensure(now):
-            then(now, KafkaError(errors.COORDINATOR_NOT_AVAILABLE))
+
+    def _commit(self, now: Micros, offsets: Offsets, then: OnCommitted, *, known: bool) -> None:
+        member = self.membership
+        if not known:
+            then(now, self._not_known())
         elif member is not None and member.is_rebalancing:
             then(now, KafkaError(errors.REBALANCE_IN_PROGRESS, REBALANCING))
         elif member is not None and member.state is not MemberState.STABLE:
             then(now, CommitFailedError(NOT_IN_GROUP))
         else:
             self._send_commit(now, offsets, ANYBODY if member is None else member.generation, then)
+
+    def _not_known(self) -> KafkaError:
+        """What a lookup of the coordinator ended with."""
+        failed, self._channel.failed = self._channel.failed, None
+        return failed or KafkaError(errors.COORDINATOR_NOT_AVAILABLE)
 
     def _send_commit(self, now: Micros, offsets: Offsets, who: Generation, then: OnCommitted) -> None:
         topics: dict[str, list[OffsetCommitRequestPartition]] = {}
@@ -152,10 +161,13 @@ class GroupOffsets:
     # ------------------------------------------------------------------------------- fetch
 
     def fetch(self, now: Micros, partitions: list[TopicPartition], then: OnFetched) -> None:
-        """Once; partitions without a committed offset are not in the answer."""
-        if not self._channel.ensure(now):
-            then(now, KafkaError(errors.COORDINATOR_NOT_AVAILABLE))
-            return
+        """Once, as soon as the coordinator is known; partitions without a committed offset are not in the answer."""
+        self._channel.when_known(
+            now,
+            lambda at, known: self._send_fetch(at, partitions, then) if known else then(at, self._not_known()),
+        )
+
+    def _send_fetch(self, now: Micros, partitions: list[TopicPartition], then: OnFetched) -> None:
         topics: dict[str, list[int]] = {}
         for tp in partitions:
             topics.setdefault(tp.topic, []).append(tp.partition)

@@ -1,0 +1,170 @@
+"""Members of groups when the coordinator, its connection, or users' code fails at the worst moment."""
+
+from __future__ import annotations
+
+import pytest
+
+from kafsim.clients.errors import IllegalStateError, KafkaTimeoutError
+from kafsim.cluster.cluster import Cluster
+from kafsim.protocol.facts import client as cf
+from kafsim.protocol.types import TopicPartition
+from tests.clients.groups_kit import MEMBER, Messages, keep_polling, owned, run
+
+SLOW_HEARTBEATS = {**MEMBER, "heartbeat.interval.ms": 3_000}
+
+
+async def _wait_for(cluster: Cluster, messages: Messages, node: str, what: str) -> None:
+    while not messages.count(node, what):
+        await cluster.advance(0.0001)
+
+
+def test_the_coordinator_dies_while_its_leader_waits_for_metadata() -> None:
+    """What the leader sends then goes to nobody, and it joins again elsewhere."""
+
+    async def story(cluster: Cluster) -> None:
+        for topic in "tu":
+            await cluster.admin.create_topic(topic, partitions=2)
+        leader, second, third = (cluster.consumer(SLOW_HEARTBEATS) for _ in range(3))
+        await leader.subscribe(["t"])
+        keep_polling(cluster, leader, 5, every_ms=100)
+        await cluster.advance(2)
+        await second.subscribe(["t"])
+        keep_polling(cluster, second, 3.4, every_ms=100)
+        await cluster.advance(3.5)
+        assert await owned(leader, second) == [[0], [1]]
+        assert leader.node.port is not None
+        membership = leader.node.port.core.group.membership
+        await third.subscribe(["u"])
+        keep_polling(cluster, third, 60)
+        while not membership.is_rebalancing:
+            leader.begin_poll(timeout_ms=50)
+            await cluster.advance(1)
+        keep_polling(cluster, second, 60)
+        while membership._to_assign is None:
+            leader.begin_poll(timeout_ms=1)
+            await cluster.advance(0.0015)
+        cluster.kill(cluster.coordinator_of("g"))
+        await cluster.advance(0.2)
+        keep_polling(cluster, leader, 60)
+        await cluster.advance(30)
+        assert sorted(await owned(leader, second, third)) == [[0], [0, 1], [1]]
+
+    run(story, settle=False)
+
+
+def test_a_consumer_without_a_subscription_commits_to_the_new_coordinator() -> None:
+    """Its connection is idle when it breaks: the next commit finds out."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=1, replication_factor=3)
+        producer = cluster.producer()
+        reader = cluster.consumer({"group.id": "g", "auto.offset.reset": "earliest"})
+        await reader.assign(["t-0"])
+        keep_polling(cluster, reader, 100)
+        await cluster.advance(8)
+        cluster.kill(cluster.coordinator_of("g"))
+        for _ in range(10):
+            await producer.send_and_wait("t", "x")
+        await cluster.advance(15)
+        assert await cluster.new_admin().list_group_offsets("g") == {TopicPartition("t", 0): 10}
+
+    run(story, settle=False)
+
+
+def test_a_paused_coordinator_is_given_up_after_the_session() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        member = cluster.consumer(MEMBER)
+        await member.subscribe(["t"])
+        keep_polling(cluster, member, 60)
+        await cluster.advance(3)
+        assert member.node.port is not None
+        channel = member.node.port.core.group.channel
+        cluster.pause(cluster.coordinator_of("g"))
+        await cluster.advance(16)
+        assert channel.is_known
+        assert member.node.port.core.network.is_checked(channel._node)
+
+    run(story, settle=False, **{"broker.session.timeout.ms": 9_000})
+
+
+def test_a_call_ends_with_its_own_deadline_although_a_try_is_under_way() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        writer = cluster.consumer({**MEMBER, "default.api.timeout.ms": 20_000})
+        await writer.assign(["t-0"])
+        await writer.commit({"t-0": 0})
+        messages = Messages()
+        cluster.world.listen(messages)
+        cluster.kill(cluster.coordinator_of("g"))
+        begun = cluster.world.clock.now
+        commit = writer.begin_commit({"t-0": 1})
+        await _wait_for(cluster, messages, "consumer-1", "OffsetCommitRequest")
+        cluster.pause(cluster.coordinator_of("g"))
+        with pytest.raises(KafkaTimeoutError, match="expired before successfully committing"):
+            await commit.wait()
+        assert cluster.world.clock.now - begun == 20_000_000
+
+    run(story, settle=False)
+
+
+def test_the_commit_before_a_join_is_tried_again() -> None:
+    """The coordinator dies as the commit is sent: nothing is read twice all the same."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        producer = cluster.producer()
+        settings = {**MEMBER, "enable.auto.commit": True, "auto.commit.interval.ms": 60_000}
+        first, second = cluster.consumer(settings), cluster.consumer(settings)
+        await first.subscribe(["t"])
+        keep_polling(cluster, first, 60)
+        await cluster.advance(3)
+        for number in range(20):
+            await producer.send_and_wait("t", f"{number}", partition=number % 2)
+        await cluster.advance(1)
+        messages = Messages()
+        cluster.world.listen(messages)
+        await second.subscribe(["t"])
+        keep_polling(cluster, second, 60)
+        await _wait_for(cluster, messages, "consumer-1", "OffsetCommitRequest")
+        cluster.kill(cluster.coordinator_of("g"))
+        await cluster.advance(15)
+        assert sorted(await owned(first, second)) == [[0], [1]]
+
+    heard = run(story, settle=False)
+    read = heard.read_by("consumer-1") + heard.read_by("consumer-2")
+    assert len(read) == len(set(read)) == 20
+    assert [fact.error for fact in heard.of(cf.CommitFailed)] != []
+
+
+def test_a_consumer_that_is_closed_commits_although_its_coordinator_has_died() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", replication_factor=3)
+        producer = cluster.producer()
+        for number in range(5):
+            await producer.send_and_wait("t", f"{number}")
+        member = cluster.consumer({**MEMBER, "enable.auto.commit": True})
+        await member.subscribe(["t"])
+        read = 0
+        while read < 5:
+            read += len(await member.getmany(timeout_ms=500))
+        cluster.kill(cluster.coordinator_of("g"))
+        await cluster.advance(0.5)
+        await member.stop()
+        assert await cluster.new_admin().list_group_offsets("g") == {TopicPartition("t", 0): 5}
+        await member.stop()
+
+    run(story)
+
+
+def test_a_commit_that_waits_is_answered_when_the_consumer_is_closed() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        member = cluster.consumer(MEMBER)
+        await member.assign(["t-0"])
+        commit, stop = member.begin_commit({"t-0": 0}), member.begin_stop()
+        await stop.wait()
+        with pytest.raises(IllegalStateError, match="already been closed"):
+            await commit.wait()
+
+    run(story)
