@@ -6,6 +6,7 @@ that got something asks for more before it answers, so that the next one finds i
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from collections.abc import Sequence
 from typing import Any
@@ -26,7 +27,7 @@ from kafsim.clients.errors import (
     KafkaTimeoutError,
     NoOffsetForPartitionError,
 )
-from kafsim.clients.extensions import ConsumerInterceptor, consume
+from kafsim.clients.extensions import ConsumerInterceptor, RebalanceListener, consume
 from kafsim.clients.fetch_buffer import Collected
 from kafsim.clients.fetcher import RETRY_TIMER, Fetcher
 from kafsim.clients.group_calls import GroupCalls
@@ -167,23 +168,51 @@ class Consumer(Client):
 
     def _on_group_call(self, now: Micros, call: CallId, request: Any) -> None:
         group, pending = self.group, self._group_calls
+        if isinstance(request, calls.Unsubscribe):
+            self.outbox.answer_call(call, self._unsubscribe(now))
+            return
         if group is None or pending is None:
             self.outbox.answer_call(call, InvalidGroupIdError())
             return
         match request:
             case calls.Subscribe() if self.subscriptions.assigned and not group.is_subscribed:
                 self.outbox.answer_call(call, IllegalStateError(EXCLUSIVE))
+            case calls.Subscribe(_, pattern) if group.is_subscribed and group.is_by_pattern != (pattern is not None):
+                self.outbox.answer_call(call, IllegalStateError(EXCLUSIVE))
             case calls.Subscribe(topics, pattern, listener):
-                group.subscribe(now, topics, pattern, listener)
-                self.outbox.answer_call(call, None)
-            case calls.Unsubscribe():
-                group.unsubscribe(now)
-                self._on_assigned(now)
-                self.outbox.answer_call(call, None)
+                self.outbox.answer_call(call, self._subscribe(now, group, topics, pattern, listener))
             case calls.Commit(offsets):
                 pending.commit(now, call, offsets)
             case calls.Committed(partitions):
                 pending.committed(now, call, list(partitions))
+
+    def _subscribe(
+        self,
+        now: Micros,
+        group: ConsumerCoordinator,
+        topics: tuple[str, ...],
+        pattern: str | None,
+        listener: RebalanceListener | None,
+    ) -> Exception | None:
+        try:
+            group.subscribe(now, topics, pattern, listener)
+        except re.error as error:
+            return ValueError(f"{pattern!r} is not a pattern: {error}")
+        kept = {tp: state for tp, state in self.subscriptions.assigned.items() if state.is_subscribed}
+        self._fetcher.buffer.keep_only(kept)
+        return None
+
+    def _unsubscribe(self, now: Micros) -> KafkaError | None:
+        try:
+            if self.group is None:
+                self.subscriptions.assign(())
+            else:
+                self.group.unsubscribe(now)
+        except KafkaError as error:
+            return error
+        finally:
+            self._on_assigned(now)
+        return None
 
     def _close(self, now: Micros, call: CallId) -> None:
         self._is_closed = True
@@ -200,6 +229,11 @@ class Consumer(Client):
         self._fetcher.buffer.keep_only(self.subscriptions.assigned)
         for tp in self.subscriptions.assigned:
             self.metadata.want(now, tp.topic)
+        if self.group is not None:
+            topics = {tp.topic: None for asking in self._finding for tp in asking.request.wanted}
+            topics |= dict.fromkeys((*self.group.topics, *self.group.group_topics))
+            topics |= {tp.topic: None for tp in self.subscriptions.assigned}
+            self.metadata.retain(topics)
 
     # -------------------------------------------------------------------------- assignment
 

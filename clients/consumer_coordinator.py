@@ -36,9 +36,14 @@ from kafsim.protocol.messages.consumer_protocol import TopicPartition as OwnedTo
 from kafsim.protocol.messages.join_group import JoinGroupRequestProtocol, JoinGroupResponse
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, TopicPartition, millis
+from kafsim.protocol.wire.primitives import WireError
 
 INTERNAL = frozenset({"__consumer_offsets", "__transaction_state"})
 AUTO_COMMIT_TIMER = "auto-commit"
+NO_ASSIGNMENT = (
+    "The assignment that the coordinator gave to this member has {} bytes and cannot be read. The assignor of the "
+    "group's leader may have left this member out."
+)
 CALLBACK_FAILED = "User rebalance callback throws an error"
 Snapshot = dict[str, tuple[frozenset[str], ...]]
 
@@ -82,11 +87,13 @@ class ConsumerCoordinator:
         self._topics: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
         self._listener = RebalanceListener()
-        self._joined_topics: tuple[str, ...] = ()
+        self._joined_topics: frozenset[str] | None = None
+        """What it subscribed to when it joined last."""
         self._snapshot: Snapshot | None = None
         """What the topics of the group were when this member assigned them as its leader."""
         self._group_topics: tuple[str, ...] = ()
         self._assign_since: int | None = None
+        self._fresh_since: int | None = None
         self._seen_version = -1
         self._next_auto_commit = Micros(0)
         self._preparing: Preparing | None = None
@@ -99,7 +106,17 @@ class ConsumerCoordinator:
 
     @property
     def topics(self) -> tuple[str, ...]:
+        """Of its subscription."""
         return self._topics
+
+    @property
+    def group_topics(self) -> tuple[str, ...]:
+        """Of all members, as far as this one assigns them as their leader."""
+        return self._group_topics
+
+    @property
+    def is_by_pattern(self) -> bool:
+        return self._pattern is not None
 
     # ------------------------------------------------------------------------- subscription
 
@@ -107,18 +124,20 @@ class ConsumerCoordinator:
         self, now: Micros, topics: tuple[str, ...], pattern: str | None, listener: RebalanceListener | None
     ) -> None:
         """Takes the place of an earlier subscription; what is assigned stays so until the next rebalance."""
+        self._pattern = None if pattern is None else re.compile(pattern)
         self.is_subscribed = True
         self.offsets.membership = self.membership
         self._listener = listener or RebalanceListener()
-        self._pattern = None if pattern is None else re.compile(pattern)
         self._metadata.all_topics = pattern is not None
-        self._metadata.request_update(now)
         self._take_topics(now, topics if pattern is None else self._matching())
+        self._metadata.request_new(now)
 
     def _take_topics(self, now: Micros, topics: tuple[str, ...]) -> None:
         self._topics = tuple(dict.fromkeys(topics))
         for topic in self._topics:
             self._metadata.want(now, topic)
+        for tp, state in self._subscriptions.assigned.items():
+            state.is_subscribed = tp.topic in self._topics
 
     def _matching(self) -> tuple[str, ...]:
         assert self._pattern is not None, "it subscribes by pattern"
@@ -129,9 +148,12 @@ class ConsumerCoordinator:
             if self._pattern.fullmatch(name) and name not in hidden
         )
 
-    def unsubscribe(self, now: Micros, then: Callable[[Micros], None] = lambda _: None) -> None:
-        self._give_up_all()
-        self.membership.leave(now, "the consumer unsubscribed from all topics", then)
+    def unsubscribe(self, now: Micros) -> None:
+        """KafkaError when the listener fails; it is a member still then."""
+        if self.is_subscribed:
+            self._give_up_all()
+            self.membership.leave(now, "the consumer unsubscribed from all topics")
+        self._subscriptions.assign(())
         self.is_subscribed, self._topics, self._pattern = False, (), None
         self.offsets.membership = None
         self._metadata.all_topics = False
@@ -145,13 +167,22 @@ class ConsumerCoordinator:
             self.membership.on_poll(now)
             if self._metadata_has_changed():
                 self.membership.request_rejoin("cached metadata has changed", unless_wanted=True)
-            if self._joined_topics != self._topics and self._joined_topics:
+            if self._joined_topics is not None and self._joined_topics != frozenset(self._topics):
                 self.membership.request_rejoin("subscription has changed", unless_wanted=True)
-            if self._pattern is not None and self._seen_version < 0:
+            if self._pattern is not None and self.membership.is_to_join and not self._has_fresh_metadata():
                 return False
             if not self.membership.ensure_active(now):
                 return False
         self._maybe_auto_commit(now)
+        return True
+
+    def _has_fresh_metadata(self) -> bool:
+        """One answer more, if the metadata is wanted anew: it may name topics that match."""
+        if self._fresh_since is None:
+            self._fresh_since = self._metadata.version
+        if self._metadata.is_update_wanted and self._metadata.version == self._fresh_since:
+            return False
+        self._fresh_since = None
         return True
 
     def _look_at_metadata(self, now: Micros) -> None:
@@ -220,20 +251,23 @@ class ConsumerCoordinator:
     def prepare(self, now: Micros, generation: Generation) -> bool:
         if not self._has_committed(now):
             return False
+        self._snapshot, self._group_topics = None, ()
+        is_told = True
         owned = tuple(sorted(self._subscriptions.assigned))
         if generation.is_none:
             if owned:
-                self._tell_lost(owned)
+                is_told = self._tell_lost(owned)
             self._take((), now)
         elif self.protocol == EAGER:
-            self._tell_revoked(owned)
+            is_told = self._tell_revoked(owned)
             self._take((), now)
         else:
             revoked = tuple(tp for tp in owned if tp.topic not in self._topics)
             if revoked:
-                self._tell_revoked(revoked)
+                is_told = self._tell_revoked(revoked)
                 self._take(tuple(tp for tp in owned if tp not in revoked), now)
-        self._snapshot, self._group_topics = None, ()
+        if not is_told:
+            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
         return True
 
     def _has_committed(self, now: Micros) -> bool:
@@ -263,7 +297,7 @@ class ConsumerCoordinator:
             self._preparing = Preparing.DONE
 
     def protocols(self, generation: Generation) -> tuple[JoinGroupRequestProtocol, ...]:
-        self._joined_topics = self._topics
+        self._joined_topics = frozenset(self._topics)
         owned: dict[str, list[int]] = {}
         for tp in self._subscriptions.assigned:
             owned.setdefault(tp.topic, []).append(tp.partition)
@@ -305,6 +339,10 @@ class ConsumerCoordinator:
             found = assignor.assign(known, subscriptions)
         except AssignmentError as error:
             raise KafkaError(errors.UNKNOWN_SERVER_ERROR, str(error)) from None
+        except Exception as error:  # noqa: BLE001  # a user's code may fail in any way
+            self._outbox.happened(facts.ExtensionFailed(what=f"assignor {assignor.name}", error=repr(error)))
+            text = f"The assignor {assignor.name} failed with {error!r}"
+            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, text) from None
         self._tell_decided(joined, assignor, found)
         return {member: encode(_blob(partitions)) for member, partitions in found.items()}
 
@@ -328,7 +366,10 @@ class ConsumerCoordinator:
         )
 
     def complete(self, now: Micros, generation: Generation, assignment: bytes) -> None:
-        blob = decode_assignment(assignment)
+        try:
+            blob = decode_assignment(assignment)
+        except WireError:
+            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, NO_ASSIGNMENT.format(len(assignment))) from None
         given = tuple(sorted(TopicPartition(t.topic, i) for t in blob.assigned_partitions for i in t.partitions))
         if any(tp.topic not in self._topics and not self._matches(tp.topic) for tp in given):
             self.membership.request_rejoin("received assignment does not match the current subscription")
@@ -375,13 +416,15 @@ class ConsumerCoordinator:
         if not owned:
             return
         if self.membership.generation.is_none or self.membership.is_rebalancing:
-            self._tell_lost(owned)
+            is_told = self._tell_lost(owned)
         else:
-            self._tell_revoked(owned)
+            is_told = self._tell_revoked(owned)
         self._subscriptions.assign(())
+        if not is_told:
+            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
 
     def leave(self, now: Micros, then: Callable[[Micros], None]) -> None:
-        """The consumer is closed."""
+        """The consumer is closed. KafkaError when the listener fails; the coordinator is not told then."""
         if self.is_subscribed:
             self._give_up_all()
             self.membership.leave(now, "the consumer is being closed", then)

@@ -67,7 +67,10 @@ class GroupCalls:
         """Once; whoever is to be closed waits for no more than its deadline for the answer."""
         if not closing.leaves:
             closing.leaves = closing.under_way = True
-            self._group.leave(now, lambda _: self._finish(closing, None) if closing in self._waiting else None)
+            try:
+                self._group.leave(now, lambda _: self._finish(closing, None) if closing in self._waiting else None)
+            except KafkaError as error:
+                self._finish(closing, KafkaError(error.code, f"Failed to close kafka consumer: {error.message}"))
 
     def _deadline(self, now: Micros) -> Micros:
         return Micros(now + millis(self._settings["default.api.timeout.ms"]))

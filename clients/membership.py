@@ -106,7 +106,7 @@ class Membership:
         self._needs_prepare = True
         self._is_joining = False
         """A join is under way, or its outcome has not been looked at."""
-        self._outcome: bytes | int | None = None
+        self._outcome: bytes | int | KafkaError | None = None
         """The assignment, or the error, of the join under way."""
         self._to_assign: JoinGroupResponse | None = None
         self._joins = 0
@@ -115,6 +115,11 @@ class Membership:
         self._heartbeat_under_way = False
         self._heartbeat_failures = 0
         channel.on_found = self._on_coordinator
+
+    @property
+    def is_to_join(self) -> bool:
+        """Is a join wanted, and none under way?"""
+        return self._rejoin_needed and not self._is_joining
 
     @property
     def is_rebalancing(self) -> bool:
@@ -148,10 +153,16 @@ class Membership:
             outcome, self._outcome = self._outcome, None
             if outcome is None:
                 return False
-            self._is_joining = False
             if isinstance(outcome, bytes):
+                self._outcome = outcome  # taken once more at the next poll if this fails
                 self._finish(now, outcome)
-            elif not self._retry(now, outcome):
+                self._outcome, self._is_joining = None, False
+                continue
+            self._is_joining = False
+            if isinstance(outcome, KafkaError):
+                self.request_rejoin(f"rebalance failed due to {outcome.name}")
+                raise outcome
+            if not self._retry(now, outcome):
                 return False
         return True
 
@@ -162,9 +173,10 @@ class Membership:
 
     def _begin(self, now: Micros) -> bool:
         if self._needs_prepare:
-            if not self._hooks.prepare(now, self.generation):
-                return False
             self._needs_prepare = False
+            if not self._hooks.prepare(now, self.generation):
+                self._needs_prepare = True
+                return False
         if now < self._retry_at:
             self._outbox.set_timer(RETRY_TIMER, self._retry_at)
             return False
@@ -218,6 +230,7 @@ class Membership:
         if error == errors.UNKNOWN_MEMBER_ID:
             if self.generation == sent:
                 self._reset(keep_member=False)
+                self._needs_prepare = True
         elif error == errors.MEMBER_ID_REQUIRED:
             self.generation = Generation(member=member)
             self.request_rejoin(f"need to re-join with the given member-id: {member}")
@@ -234,8 +247,7 @@ class Membership:
             assignments = self._hooks.assign(now, joined)
         except KafkaError as error:
             self._to_assign = None
-            self.failed = error
-            self._outcome = errors.UNKNOWN_SERVER_ERROR
+            self._outcome = error
             return
         if assignments is not None:
             self._to_assign = None
@@ -297,8 +309,7 @@ class Membership:
         if error in _AT_ONCE:
             return True
         if error not in _LATER:
-            failed, self.failed = self.failed, None
-            raise failed or KafkaError(error, _TEXTS.get(error))
+            raise KafkaError(error, _TEXTS.get(error))
         self._retry_at = Micros(now + millis(self._settings["retry.backoff.ms"]))
         self._outbox.set_timer(RETRY_TIMER, self._retry_at)
         return False

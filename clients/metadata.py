@@ -11,7 +11,7 @@ leader epochs stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple
 
 from kafsim.clients.backoff import Backoff
@@ -121,6 +121,19 @@ class ClientMetadata:
             self.maybe_ask(now)
         elif topic not in self.partition_counts:
             self.request_update(now)
+
+    def request_new(self, now: Micros) -> None:
+        """Another answer is wanted than the one that is on its way, for something new is asked about."""
+        self._wants_new = True
+        self.maybe_ask(now)
+
+    def retain(self, topics: Collection[str]) -> None:
+        """Only these are of interest any more."""
+        for topic in [name for name in self.topics if name not in topics]:
+            del self.topics[topic]
+            self._new.pop(topic, None)
+            if not self.all_topics:
+                self._forget(topic)
 
     def request_update(self, now: Micros) -> None:
         """What is known is out of date."""

@@ -56,6 +56,8 @@ class PartitionSubscription:
     reset_to: int | None = None
     """A timestamp of ListOffsets, with AWAIT_RESET."""
     is_paused: bool = False
+    is_subscribed: bool = True
+    """False when the subscription has changed, until a rebalance takes it away: nothing more is fetched."""
     is_being_revoked: bool = False
     """A rebalance is about to take it away: nothing more is fetched."""
     next_try: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
@@ -72,7 +74,12 @@ class PartitionSubscription:
 
     @property
     def is_fetchable(self) -> bool:
-        return self.state is FetchState.FETCHING and not self.is_paused and not self.is_being_revoked
+        return (
+            self.state is FetchState.FETCHING
+            and self.is_subscribed
+            and not self.is_paused
+            and not self.is_being_revoked
+        )
 
     def seek(self, position: FetchPosition) -> None:
         """To an offset; when the epoch of what was read before it is told, the leader is asked about it first."""

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from kafsim.clients.errors import IllegalStateError, KafkaTimeoutError
+from kafsim.clients.assignors.assignor import Assignment, Assignor, Subscriptions, Topics
+from kafsim.clients.consumer_coordinator import CALLBACK_FAILED
+from kafsim.clients.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from kafsim.clients.extensions import RebalanceListener
 from kafsim.cluster.cluster import Cluster
+from kafsim.cluster.handles import ConsumerHandle
 from kafsim.protocol.facts import client as cf
 from kafsim.protocol.types import TopicPartition
 from tests.clients.groups_kit import MEMBER, Messages, keep_polling, owned, run
@@ -166,5 +170,92 @@ def test_a_commit_that_waits_is_answered_when_the_consumer_is_closed() -> None:
         await stop.wait()
         with pytest.raises(IllegalStateError, match="already been closed"):
             await commit.wait()
+
+    run(story)
+
+
+class Fragile(RebalanceListener):
+    """Fails when it is told of what goes; the first time, also when it is told of what comes."""
+
+    def __init__(self) -> None:
+        self.calls: list[tuple[str, int]] = []
+
+    def on_partitions_assigned(self, partitions: tuple[TopicPartition, ...]) -> None:
+        self.calls.append(("assigned", len(partitions)))
+        if len(self.calls) == 1:
+            raise RuntimeError("not yet")
+
+    def on_partitions_revoked(self, partitions: tuple[TopicPartition, ...]) -> None:
+        self.calls.append(("revoked", len(partitions)))
+        raise RuntimeError("not at all")
+
+
+async def _errors_of_polls(member: ConsumerHandle, polls: int) -> list[str]:
+    found = []
+    for _ in range(polls):
+        try:
+            await member.getmany(timeout_ms=500)
+        except KafkaError as error:
+            found.append(error.message or "")
+    return found
+
+
+def test_a_listener_that_fails_is_heard_of_in_polls_and_at_the_end() -> None:
+    """The join is completed once more after it failed; a member whose listener fails does not leave (as in Kafka)."""
+    listener = Fragile()
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        member, other = cluster.consumer(MEMBER), cluster.consumer(MEMBER)
+        await member.subscribe(["t"], listener=listener)
+        assert await _errors_of_polls(member, 6) == [CALLBACK_FAILED]
+        assert listener.calls == [("assigned", 2), ("assigned", 0)]
+        await other.subscribe(["t"])
+        keep_polling(cluster, other, 10)
+        assert await _errors_of_polls(member, 8) == [CALLBACK_FAILED]
+        with pytest.raises(KafkaError, match="callback throws"):
+            await member.unsubscribe()
+        assert await owned(member) == [[]]
+        assert len((await cluster.admin.describe_group("g")).members) == 2
+
+    run(story)
+
+
+class Lazy(Assignor):
+    """Leaves everybody out, or fails."""
+
+    name = "lazy"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        self._error = error
+
+    def assign(self, topics: Topics, subscriptions: Subscriptions) -> Assignment:
+        if self._error is not None:
+            raise self._error
+        return {}
+
+
+@pytest.mark.parametrize(
+    ("assignor", "text"),
+    [(Lazy(), "has 0 bytes and cannot be read"), (Lazy(RuntimeError("boom")), "lazy failed with RuntimeError")],
+)
+def test_an_assignor_that_fails_is_heard_of_in_the_poll(assignor: Lazy, text: str) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        member = cluster.consumer(MEMBER, assignors=[assignor])
+        await member.subscribe(["t"])
+        with pytest.raises(KafkaError, match=text):
+            await member.getmany(timeout_ms=3_000)
+
+    run(story, settle=False)
+
+
+def test_a_pattern_that_is_none_is_refused() -> None:
+    async def story(cluster: Cluster) -> None:
+        member = cluster.consumer(MEMBER)
+        with pytest.raises(ValueError, match="is not a pattern"):
+            await member.subscribe(pattern="(")
+        with pytest.raises(IllegalStateError, match="not subscribed"):
+            await member.getmany()
 
     run(story)
