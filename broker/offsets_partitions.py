@@ -11,7 +11,9 @@ from kafsim.broker.partition import Partition
 from kafsim.broker.replica_manager import ReplicaManager
 from kafsim.controller.metadata_state import MetadataState, PartitionKey, PartitionState
 from kafsim.coordinator.coordinator_runtime import TOPIC, CoordinatorRuntime
+from kafsim.coordinator.shard import LogNotReadableError
 from kafsim.protocol import errors
+from kafsim.protocol.files import DiskError
 from kafsim.protocol.records import batch as batches
 from kafsim.protocol.records.record import Record, decode_batch
 from kafsim.protocol.types import Micros, TopicPartition
@@ -47,9 +49,15 @@ class OffsetsPartition:
 
     def records(self) -> Iterator[Record]:
         partition = self._partition
-        at = 0 if partition is None else partition.log.log_start_offset
-        while partition is not None and at < partition.log.log_end_offset:
-            data = partition.log.read(at, READ_BYTES, partition.log.log_end_offset, at_least_one=True).records
+        if partition is None:
+            raise LogNotReadableError(f"there is no {self._tp}")
+        at = partition.log.log_start_offset
+        while at < partition.log.log_end_offset:
+            try:
+                data = partition.log.read(at, READ_BYTES, partition.log.log_end_offset, at_least_one=True).records
+            except DiskError:
+                partition.on_disk_error()
+                raise LogNotReadableError(f"{self._tp} is on a disk that fails") from None
             if not data:
                 return
             for span in batches.spans_in_memory(data):

@@ -118,7 +118,7 @@ class ClassicGroup:
         """The member of an instance id has a new id, and is otherwise what it was."""
         before = self.members.pop(old)
         assert before.instance is not None, f"{old} is not static"
-        member = self.members[new] = attrs.evolve(before, id=new, join=None, sync=None)
+        member = self.members[new] = attrs.evolve(before, id=new, join=None, sync=None, is_new=False)
         self.static[before.instance] = new
         if self.leader == old:
             self.leader = new

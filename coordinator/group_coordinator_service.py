@@ -99,7 +99,7 @@ class GroupCoordinatorService:
         error = coordinator.groups.heartbeat(now, request)
 
         def then(_: Micros, lost: int) -> None:
-            self._outbox.reply(connection, header, HeartbeatResponse(error_code=error or lost))
+            self._outbox.reply(connection, header, HeartbeatResponse(error_code=lost or error))
 
         self._answer(now, coordinator, error == errors.REBALANCE_IN_PROGRESS or not error, then)
 
@@ -117,11 +117,13 @@ class GroupCoordinatorService:
         if coordinator is None:
             self._outbox.reply(connection, header, LeaveGroupResponse(error_code=error))
             return
+        coordinator.groups.not_emptied = errors.NONE
         members = coordinator.groups.leave(now, request)
+        failed = coordinator.groups.not_emptied
         waits = any(not member.error_code for member in members)
 
         def then(_: Micros, lost: int) -> None:
-            self._outbox.reply(connection, header, _left(header, members, lost))
+            self._outbox.reply(connection, header, _left(header, members, lost or failed))
 
         self._answer(now, coordinator, waits, then)
 

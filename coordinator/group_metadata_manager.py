@@ -44,6 +44,8 @@ class GroupMetadataManager:
     def __init__(self, shard: GroupShard) -> None:
         self._shard = shard
         self._settings = shard.settings
+        self.not_emptied: int = errors.NONE
+        """The error of the last write of a group that has become empty."""
         shard.on_loaded = self._on_loaded
         shard.on_closing = self._on_closing
 
@@ -79,7 +81,7 @@ class GroupMetadataManager:
         self._join(now, parked, request, group)
 
     def _create_and_join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
-        """The empty group is written beside; only a failure of that is told to who waits in it."""
+        """The empty group is written beside; a failure of that is told to whoever makes it, if it still waits."""
         group = ClassicGroup(request.group_id, self._shard.wall_ms(now))
         record = group_record(group, {})
         self._shard.note_new(group)
@@ -88,11 +90,13 @@ class GroupMetadataManager:
 
         def then(_: Micros, error: int) -> None:
             for member in list(group.members.values()) if error else ():
-                self._answer_join(member, error, "")
+                if member.join is parked:
+                    self._answer_join(member, error, "")
 
         self._shard.write(now, [record], then, replay=False)
         if self._shard.end == end:  # it could not be appended
             self._shard.groups.delete(group.id)
+            self._shard.timers.cancel(("join", group.id))
 
     def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
         if not self._accepts(group, request.member_id):
@@ -219,11 +223,14 @@ class GroupMetadataManager:
             assignments = {m.id: m.assignment for m in group.members.values()}
 
             def then(at: Micros, error: int) -> None:
+                waits = member.join is parked  # else it was answered: replaced, removed, or part of a new generation
                 if error:
                     member.protocols, member.rebalance_ms, member.session_ms = before
-                    self._answer_join(member, error, "")
-                    self.renew_session(at, group, group.replace(id_, old.id))
-                else:
+                    if waits:
+                        self._answer_join(member, error, "")
+                    if group.members.get(id_) is member:
+                        self.renew_session(at, group, group.replace(id_, old.id))
+                elif waits:
                     member.join = None
                     self._reply_replaced(parked, group, member, leader_before)
 
@@ -284,7 +291,7 @@ class GroupMetadataManager:
     def _delay_over(self, now: Micros, group_id: str, delay: int, left: int) -> None:
         """Once more, as long as somebody came meanwhile and there is time left."""
         group = self._shard.groups.get(group_id)
-        if group is None:
+        if group is None or group.state != PREPARING:
             return
         if group.newly_added and left:
             group.newly_added = False
@@ -298,7 +305,7 @@ class GroupMetadataManager:
 
         def over(at: Micros) -> None:
             found = self._shard.groups.get(id_)
-            if found is not None:
+            if found is not None and found.state == PREPARING:
                 why = because(facts.TIME_OVER, timeout_ms=found.rebalance_ms, members=found.waiting_to_join)
                 self._complete(at, found, why)
 
@@ -323,7 +330,11 @@ class GroupMetadataManager:
         if group.members:
             self._begin_sync(now, group)
         else:
-            self._shard.write(now, [group_record(group, {})], lambda _, __: None, replay=False)
+            self._shard.write(now, [group_record(group, {})], self._note_emptied, replay=False)
+
+    def _note_emptied(self, now: Micros, error: int) -> None:
+        """Whoever has left is told if that could not be written."""
+        self.not_emptied = error
 
     def _begin_sync(self, now: Micros, group: ClassicGroup) -> None:
         for id_ in group.in_order():

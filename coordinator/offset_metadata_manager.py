@@ -12,6 +12,7 @@ from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.group_records.group_metadata import GroupMetadataKey
 from kafsim.protocol.types import Micros, TopicPartition, millis
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
@@ -69,12 +70,16 @@ class OffsetMetadataManager:
             )
             then(now, error)
             return
+        is_new, end = group is None, self._shard.end
         if group is None:
             group = ClassicGroup(who.group, self._shard.wall_ms(now))
             self._shard.note_new(group)
         elif group.state in (STABLE, PREPARING) and who.member in group.members:
             self._groups.renew_session(now, group, group.members[who.member])
-        self._shard.write(now, self._records(now, who.group, commits, retention_ms), self._told(who, commits, then))
+        records = self._records(now, who.group, commits, retention_ms)
+        self._shard.write(now, records, self._told(who, commits, then))
+        if is_new and records and self._shard.end == end:  # nothing could be appended
+            self._shard.groups.delete(who.group)
 
     def _told(self, who: Committer, taken: list[Commit], then: Then) -> Then:
         def told(now: Micros, error: int) -> None:
@@ -176,8 +181,10 @@ class OffsetMetadataManager:
             then(now, errors.NON_EMPTY_GROUP)
         else:
             keys = list(self._shard.of_group.get(group_id, {}))
+            end = self._shard.end
             self._shard.write(now, [*(offset_tombstone(*key) for key in keys), group_tombstone(group_id)], then)
-            self._shard.outbox.happened(facts.GroupRemoved(group=group_id))
+            if self._shard.end != end:
+                self._shard.outbox.happened(facts.GroupRemoved(group=group_id))
 
     # ------------------------------------------------------------------------------ expire
 
@@ -193,10 +200,14 @@ class OffsetMetadataManager:
             records += [offset_tombstone(*key) for key in expired]
             if group.state == EMPTY and len(expired) == len(self._shard.of_group.get(group.id, {})):
                 records.append(group_tombstone(group.id))
-                self._shard.outbox.happened(facts.GroupRemoved(group=group.id))
         if records:
-            self._shard.write(now, records, lambda _, __: None)
+            self._shard.write_apart(now, records, self._tell_removed)
         self.begin(now)
+
+    def _tell_removed(self, written: list[CoordinatorRecord]) -> None:
+        for record in written:
+            if isinstance(record.key, GroupMetadataKey):
+                self._shard.outbox.happened(facts.GroupRemoved(group=record.key.group))
 
     def _expired(self, now: Micros, group: ClassicGroup) -> list[OffsetKey]:
         wall = self._shard.wall_ms(now)
@@ -215,7 +226,7 @@ class OffsetMetadataManager:
         """Their offsets go with them."""
         records = [offset_tombstone(*key) for key, offset in self._shard.offsets.items() if offset.topic_id in topics]
         if records:
-            self._shard.write(now, records, lambda _, __: None)
+            self._shard.write_apart(now, records, lambda _: None)
 
 
 def _counted_from(group: ClassicGroup, offset: OffsetAndMetadata) -> int | None:

@@ -34,6 +34,7 @@ from kafsim.protocol.wire.primitives import WireError
 
 Then = Callable[[Micros, int], None]
 """What to do with the error of a write, NONE when it is committed."""
+OnWritten = Callable[[list[CoordinatorRecord]], None]
 OffsetKey = tuple[str, str, int]
 """Group, topic, partition."""
 
@@ -49,6 +50,10 @@ _COORDINATOR_ERRORS = {
 }
 
 
+class LogNotReadableError(Exception):
+    """The partition is not there, or on a disk that fails."""
+
+
 class PartitionLog(Protocol):
     """What a shard has of its partition."""
 
@@ -59,7 +64,7 @@ class PartitionLog(Protocol):
         ...
 
     def records(self) -> Iterator[Record]:
-        """All that is in the log, committed or not."""
+        """All that is in the log, committed or not; LogNotReadableError when there is no log to read here."""
         ...
 
 
@@ -119,13 +124,13 @@ class GroupShard:
     # -------------------------------------------------------------------------------- load
 
     def load(self, now: Micros) -> None:
-        """Read the log; a record that cannot be read fails the coordinator until another one is elected."""
+        """Read the log; what cannot be read fails the coordinator until it is elected again (Kafka: ``FAILED``)."""
         try:
             for record in self._log.records():
                 self._written = record.offset + 1
                 self.journal.offset = record.offset if record.offset >= self._log.high_watermark else None
                 self._replay_bytes(record)
-        except WireError:
+        except (WireError, LogNotReadableError):
             self.is_failed = True
             return
         finally:
@@ -214,6 +219,20 @@ class GroupShard:
         encoded = [(wall, serde.encode_key(r.key), serde.encode_value(r.value, r.version)) for r in records]
         codec = self.settings["offsets.topic.compression.codec"]
         return self._log.append(now, encode_batch(encoded, codec=codec, base_sequence=0))  # as Kafka writes it
+
+    def write_apart(self, now: Micros, records: list[CoordinatorRecord], on_written: OnWritten) -> None:
+        """Each record for itself: what does not fit into one batch is written in several, and nobody waits for it.
+
+        ``on_written`` is told what was appended.
+        """
+        end, half = self._written, len(records) // 2
+        failed: list[int] = []
+        self.write(now, records, lambda _, error: failed.append(error))
+        if self._written != end:
+            on_written(records)
+        elif failed == [errors.UNKNOWN_SERVER_ERROR] and half:  # they were too large
+            self.write_apart(now, records[:half], on_written)
+            self.write_apart(now, records[half:], on_written)
 
     @property
     def end(self) -> int:
