@@ -59,6 +59,8 @@ class Admin(Client):
         self._asked.append(Asked(call, request, deadline))
         if request.to_leader_of is not None:
             self.metadata.want(now, request.to_leader_of.topic)
+        if request.to_coordinator_of is not None:
+            self._coordinators.pop(request.to_coordinator_of, None)
         self.run(now)
 
     def run(self, now: Micros) -> None:
@@ -104,8 +106,11 @@ class Admin(Client):
         return node if node is not None and self.network.is_ready(now, node) else None
 
     def _coordinator(self, now: Micros, group: str) -> int | None:
-        """The broker that coordinates the group, as it was found last; it is looked up when it is not known."""
+        """The broker that coordinates the group: looked up for each call, and again when it cannot be reached."""
         found = self._coordinators.get(group)
+        if found is not None and self.network.is_unavailable(now, found):
+            del self._coordinators[group]
+            found = None
         if found is None and group not in self._looking_up:
             node = self.network.least_loaded(self.metadata.nodes(), now)
             if node is not None and self.network.is_ready(now, node):

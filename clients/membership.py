@@ -109,6 +109,8 @@ class Membership:
         self._outcome: bytes | int | KafkaError | None = None
         """The assignment, or the error, of the join under way."""
         self._to_assign: JoinGroupResponse | None = None
+        self._unread: Callable[[Micros], None] | None = None
+        """The answer to a join that came between two polls."""
         self._joins = 0
         self._retry_at = Micros(0)
         self._next_heartbeat = self._session_over = self._polled = Micros(0)
@@ -149,6 +151,9 @@ class Membership:
                 return False
             if not self._is_joining and not self._begin(now):
                 return False
+            unread, self._unread = self._unread, None
+            if unread is not None:
+                unread(now)
             self._maybe_assign(now)
             outcome, self._outcome = self._outcome, None
             if outcome is None:
@@ -209,6 +214,10 @@ class Membership:
         )
 
     def _joined(self, now: Micros, answer: JoinGroupResponse | Lost, sent: Generation, number: int) -> None:
+        """Nobody reads the answer before somebody polls: Kafka's thread for heartbeats rests during a join."""
+        if not self._is_polling():
+            self._unread = lambda at: self._joined(at, answer, sent, number)
+            return
         if number != self._joins:
             return
         error = LOST if isinstance(answer, Lost) else answer.error_code

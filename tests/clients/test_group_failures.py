@@ -259,3 +259,35 @@ def test_a_pattern_that_is_none_is_refused() -> None:
             await member.getmany()
 
     run(story)
+
+
+def test_a_join_is_not_gone_on_with_before_the_next_poll() -> None:
+    """So a member that works between its polls holds the group up (Kafka's thread for heartbeats rests in a join)."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        member = cluster.consumer(MEMBER)
+        await member.subscribe(["t"])
+        await member.getmany(timeout_ms=400)
+        await cluster.advance(5)
+        assert (await cluster.admin.describe_group("g")).state == "CompletingRebalance"
+        await member.getmany(timeout_ms=400)
+        assert await owned(member) == [[0]]
+
+    run(story, **{"group.initial.rebalance.delay.ms": 3_000})
+
+
+def test_an_admin_finds_the_next_coordinator() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        member = cluster.consumer(MEMBER)
+        await member.subscribe(["t"])
+        keep_polling(cluster, member, 60)
+        await cluster.advance(4)
+        assert (await cluster.admin.describe_group("g")).state == "Stable"
+        cluster.kill(cluster.coordinator_of("g"))
+        begun = cluster.world.clock.now
+        assert (await cluster.admin.describe_group("g")).state == "Stable"
+        assert cluster.world.clock.now - begun < 10_000_000
+
+    run(story)

@@ -71,7 +71,7 @@ def test_a_new_member_goes_on_where_the_group_has_come_to(settings: dict[str, ob
     heard = run(story)
     reads = heard.read_by("consumer-1") + heard.read_by("consumer-2")
     assert sorted(set(reads)) == [(partition, offset) for partition in range(2) for offset in range(50)]
-    assert len(reads) <= 100 + 2 * bool(settings)
+    assert len(reads) <= 100 + 4 * bool(settings)
     assert len(heard.read_by("consumer-2")) > 10
 
 
