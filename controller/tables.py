@@ -55,6 +55,10 @@ class UndoJournal:
                 return None if entry.old is _ABSENT else entry.old
         return now
 
+    def keys_of(self, table: Table[Any, Any]) -> list[Any]:
+        """What was written in a table and is not committed."""
+        return [entry.key for entry in self._entries if entry.table is table]
+
     def __len__(self) -> int:
         return len(self._entries)
 
@@ -92,6 +96,10 @@ class Table(Generic[K, V]):
         """The value as of the last commit."""
         value: V | None = self._journal.committed(self, key, self._values.get(key))
         return value
+
+    def touched(self) -> list[K]:
+        """The keys whose last write is not committed, those that were deleted among them."""
+        return list(dict.fromkeys(self._journal.keys_of(self)))
 
     def __getitem__(self, key: K) -> V:
         return self._values[key]

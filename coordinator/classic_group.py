@@ -20,7 +20,7 @@ from typing import NamedTuple
 import attrs
 
 from kafsim.protocol import errors
-from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE, decode_subscription
+from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE, decode_topics
 from kafsim.protocol.java import text_order
 from kafsim.protocol.types import ConnectionId, Header
 from kafsim.protocol.wire.primitives import WireError
@@ -184,10 +184,10 @@ class ClassicGroup:
         if self.protocol is None:
             return None
         try:
-            blobs = [decode_subscription(member.metadata(self.protocol)) for member in self.members.values()]
+            topics = [decode_topics(member.metadata(self.protocol)) for member in self.members.values()]
         except WireError:
             return None
-        return {topic: None for blob in blobs for topic in blob.topics}
+        return {topic: None for named in topics for topic in named}
 
     def is_subscribed_to(self, topic: str) -> bool:
         """Where nobody knows, a group of consumers counts as subscribed to everything."""

@@ -159,8 +159,9 @@ class GroupCoordinatorService:
                     self._outbox.reply(connection, header, answer)
                     return
                 continue
-            for id_, _ in coordinator.shard.groups.items():
-                group = coordinator.shard.groups.committed(id_)
+            table = coordinator.shard.groups
+            for id_ in dict.fromkeys((*table, *table.touched())):
+                group = table.committed(id_)
                 if group is None or (states and group.state.lower() not in states) or (types and CLASSIC not in types):
                     continue
                 found.append(

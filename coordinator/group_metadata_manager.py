@@ -140,7 +140,10 @@ class GroupMetadataManager:
             self._refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, id_)
             return
         if id_ in group.pending:
-            error = errors.NONE if request.group_instance_id is None else errors.UNKNOWN_SERVER_ERROR
+            if request.group_instance_id is not None:
+                self._refuse_join(parked, errors.UNKNOWN_SERVER_ERROR, "")
+                return
+            error = errors.NONE
         else:
             error = group.validate(id_, request.group_instance_id)
         if error:

@@ -148,9 +148,10 @@ class OffsetMetadataManager:
         return None if other else found
 
     def of_group(self, group: str, newest: bool) -> dict[TopicPartition, OffsetAndMetadata]:
-        """All that a group has."""
+        """All that a group has; without ``newest`` also what is deleted, and that not committed yet."""
         found = {}
-        for key in self._shard.of_group.get(group, {}):
+        deleted = () if newest else (key for key in self._shard.offsets.touched() if key[0] == group)
+        for key in dict.fromkeys((*self._shard.of_group.get(group, {}), *deleted)):
             tp = TopicPartition(key[1], key[2])
             offset = self.fetch(group, tp, ZERO_UUID, newest)
             if offset is not None:

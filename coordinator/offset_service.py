@@ -38,10 +38,11 @@ from kafsim.protocol.messages.offset_fetch import (
     OffsetFetchResponseTopic,
     OffsetFetchResponseTopics,
 )
+from kafsim.protocol.schema import changed
 from kafsim.protocol.types import ConnectionId, Header, Micros, TopicPartition
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
-IDS_SINCE, GROUPS_SINCE = 10, 8
+IDS_SINCE, GROUPS_SINCE, ERROR_SINCE = 10, 8, 2
 Handle = Callable[[Micros, ConnectionId, Header, Any], None]
 
 
@@ -81,7 +82,7 @@ class OffsetService:
         too_large: dict[TopicPartition, int] = {}
 
         def then(_: Micros, error: int) -> None:
-            topics = (*refused, *(_committed(topic, error, too_large) for topic in known))
+            topics = _merged((*refused, *(_committed(topic, error, too_large) for topic in known)))
             self._outbox.reply(connection, header, OffsetCommitResponse(topics=topics))
 
         coordinator, error = self._runtime.find(request.group_id)
@@ -131,7 +132,7 @@ class OffsetService:
             answers[index] = answer
             if len(answers) == len(groups):
                 found = tuple(answers[number] for number in range(len(groups)))
-                self._outbox.reply(connection, header, _fetched(header, found))
+                self._outbox.reply(connection, header, _fetched(header, found, groups[0].topics or ()))
 
         for index, group in enumerate(groups):
             self._fetch(now, header, group, index, settle, stable=request.require_stable)
@@ -169,10 +170,11 @@ class OffsetService:
     ) -> tuple[OffsetFetchResponseTopics, ...]:
         by_id = header.version >= IDS_SINCE
         if group.topics is None:
-            return self._read_all(coordinator, group.group_id, newest=newest)
+            found = self._read_all(coordinator, group.group_id, newest=newest)
+            return tuple(topic for topic in found if topic.topic_id != ZERO_UUID) if by_id else found
         known, unknown = [], []
         for topic in group.topics:
-            id_ = topic.topic_id if by_id else self._metadata.topic_ids.get(topic.name) or ZERO_UUID
+            id_ = topic.topic_id if by_id else ZERO_UUID  # by name, an offset of an earlier topic counts too
             name = self._metadata.topic_names.get(id_) if by_id else topic.name
             if name is None:
                 parts = tuple(_fetched_partition(i, None, errors.UNKNOWN_TOPIC_ID) for i in topic.partition_indexes)
@@ -219,6 +221,16 @@ class OffsetService:
             coordinator.offsets.delete(now, group, [tp for tp in known if not found[tp]], then)
 
 
+def _merged(topics: tuple[OffsetCommitResponseTopic, ...]) -> tuple[OffsetCommitResponseTopic, ...]:
+    """Each topic once."""
+    found: dict[tuple[str, Uuid], OffsetCommitResponseTopic] = {}
+    for topic in topics:
+        key = (topic.name, topic.topic_id)
+        before = found[key].partitions if key in found else ()
+        found[key] = changed(topic, partitions=(*before, *topic.partitions))
+    return tuple(found.values())
+
+
 def _committed(topic: Named, error: int, found: dict[TopicPartition, int]) -> OffsetCommitResponseTopic:
     parts = tuple(
         OffsetCommitResponsePartition(
@@ -240,16 +252,28 @@ def _as_group(request: OffsetFetchRequest) -> OffsetFetchRequestGroup:
     return OffsetFetchRequestGroup(group_id=request.group_id, topics=topics)
 
 
-def _fetched(header: Header, groups: tuple[OffsetFetchResponseGroup, ...]) -> OffsetFetchResponse:
+def _fetched(
+    header: Header, groups: tuple[OffsetFetchResponseGroup, ...], asked: tuple[OffsetFetchRequestTopics, ...]
+) -> OffsetFetchResponse:
+    """An error of the group has a place of its own since version 2; before, each partition has it."""
     if header.version >= GROUPS_SINCE:
         return OffsetFetchResponse(groups=groups)
     (group,) = groups
+    given = group.topics
+    if group.error_code and header.version < ERROR_SINCE:
+        given = tuple(
+            OffsetFetchResponseTopics(
+                name=topic.name,
+                partitions=tuple(_fetched_partition(i, None, group.error_code) for i in topic.partition_indexes),
+            )
+            for topic in asked
+        )
     topics = tuple(
         OffsetFetchResponseTopic(
             name=topic.name,
             partitions=tuple(_old_form(p) for p in topic.partitions),
         )
-        for topic in group.topics
+        for topic in given
     )
     return OffsetFetchResponse(topics=topics, error_code=group.error_code)
 

@@ -31,16 +31,28 @@ def decode_subscription(data: bytes) -> ConsumerProtocolSubscription:
     return found
 
 
+def decode_topics(data: bytes) -> tuple[str, ...]:
+    """Only the topics of a subscription, which every version begins with (Kafka: ``computeSubscribedTopics``)."""
+    _check_version(data)
+    topics: tuple[str, ...] = codec.decode(ConsumerProtocolSubscription, data, 0, _SHORT.size)[0].topics
+    return topics
+
+
 def decode_assignment(data: bytes) -> ConsumerProtocolAssignment:
     """As :func:`decode_subscription`."""
     found: ConsumerProtocolAssignment = _decode(ConsumerProtocolAssignment, data)
     return found
 
 
-def _decode(cls: type, data: bytes) -> Any:
+def _check_version(data: bytes) -> int:
     if len(data) < _SHORT.size:
         raise WireError("a subscription or assignment is cut off")
     version = int(_SHORT.unpack_from(data)[0])
     if version < 0:
         raise WireError(f"Unsupported subscription version: {version}")
+    return version
+
+
+def _decode(cls: type, data: bytes) -> Any:
+    version = _check_version(data)
     return codec.decode(cls, data, min(version, about[cls].versions[1]), _SHORT.size)[0]

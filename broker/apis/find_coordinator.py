@@ -42,7 +42,7 @@ class FindCoordinatorApi:
             one = self._find(now, request.key_type, request.key)
             answer = FindCoordinatorResponse(
                 error_code=one.error_code,
-                error_message=errors.name(one.error_code),
+                error_message=_TEXTS.get(one.error_code, errors.name(one.error_code)),
                 node_id=one.node_id,
                 host=one.host,
                 port=one.port,
@@ -62,6 +62,16 @@ class FindCoordinatorApi:
             return _nobody(key, errors.COORDINATOR_NOT_AVAILABLE)
         end_point = broker.end_points[0]
         return Coordinator(key=key, node_id=broker.id, host=end_point.host, port=end_point.port)
+
+
+_TEXTS = {
+    errors.COORDINATOR_NOT_AVAILABLE: "The coordinator is not available.",
+    errors.INVALID_REQUEST: (
+        "This most likely occurs because of a request being malformed by the client library or the message was sent "
+        "to an incompatible broker. See the broker logs for more details."
+    ),
+}
+"""As old clients show them."""
 
 
 def _nobody(key: str, error: int) -> Coordinator:

@@ -5,12 +5,18 @@ from __future__ import annotations
 import base64
 from typing import Any
 
+import attrs
+
 from kafsim import simulate
+from kafsim.clients import calls
+from kafsim.cluster.admin_handle import _request_class
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.world import Stated
+from kafsim.coordinator.coordinator_runtime import TOPIC
 from kafsim.protocol import consumer_protocol, errors
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.messages.consumer_protocol import ConsumerProtocolSubscription
+from kafsim.protocol.wire.json_form import from_json, to_json
 
 FEW = {"offsets.topic.num.partitions": 2, "group.initial.rebalance.delay.ms": 0, "broker.session.timeout.ms": 3_000}
 WANTS = base64.b64encode(consumer_protocol.encode(ConsumerProtocolSubscription(topics=("t",)))).decode()
@@ -135,3 +141,60 @@ def run(story: Any, **configs: object) -> Heard:
     done = simulate(story, configs={**FEW, **configs}, listeners=(heard,))
     assert done.ok, done.verdict
     return heard
+
+
+PATIENT = {"request.timeout.ms": 600_000, "default.api.timeout.ms": 600_000}
+SLOW_TO_LAG = {"replica.lag.time.max.ms": 30_000}
+
+
+class Later:
+    """A request whose answer is looked at later."""
+
+    def __init__(self, cluster: Cluster, broker: int, api: str, version: int, **body: Any) -> None:
+        cls, key = _request_class(api, version)
+        group = {"groupId": "g"} if "group_id" in attrs.fields_dict(cls) else {}
+        ask = calls.Ask(key, from_json(cls, {**group, **body}, version), to_broker=broker, version=version)
+        self._version = version
+        self._call = cluster.new_admin(PATIENT)._ask(ask, api)
+
+    @property
+    def is_answered(self) -> bool:
+        return self._call.parking.done
+
+    async def get(self) -> Any:
+        return to_json(await self._call.wait(), self._version)
+
+
+def begin_join(
+    cluster: Cluster, broker: int, *, member: str = "", instance: str | None = None, ms: int = 10_000
+) -> Later:
+    return Later(
+        cluster,
+        broker,
+        "JOIN_GROUP",
+        9,
+        sessionTimeoutMs=6_000,
+        rebalanceTimeoutMs=ms,
+        memberId=member,
+        groupInstanceId=instance,
+        protocolType="consumer",
+        protocols=[{"name": "range", "metadata": WANTS}],
+    )
+
+
+def cut(cluster: Cluster, broker: int) -> None:
+    """Nothing that it writes is committed."""
+    for other in cluster.brokers:
+        if other != broker:
+            cluster.cut(broker, other)
+
+
+def heal(cluster: Cluster, broker: int) -> None:
+    for other in cluster.brokers:
+        if other != broker:
+            cluster.heal(broker, other)
+
+
+async def limit(cluster: Cluster, most: int) -> None:
+    await cluster.admin.alter_configs("topic", TOPIC, set={"max.message.bytes": most})
+    await cluster.advance(0.5)

@@ -6,69 +6,13 @@ from typing import Any
 
 import pytest
 
-from kafsim.clients import calls
-from kafsim.cluster.admin_handle import _request_class
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.world import Stated
 from kafsim.coordinator.coordinator_runtime import TOPIC
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import group as facts
-from kafsim.protocol.wire.json_form import from_json, to_json
-from tests.coordinator.group_kit import WANTS, Hand, run
-
-PATIENT = {"request.timeout.ms": 600_000, "default.api.timeout.ms": 600_000}
-SLOW_TO_LAG = {"replica.lag.time.max.ms": 30_000}
-
-
-class Later:
-    """A request whose answer is looked at later."""
-
-    def __init__(self, cluster: Cluster, broker: int, api: str, version: int, **body: Any) -> None:
-        cls, key = _request_class(api, version)
-        ask = calls.Ask(key, from_json(cls, {"groupId": "g", **body}, version), to_broker=broker, version=version)
-        self._version = version
-        self._call = cluster.new_admin(PATIENT)._ask(ask, api)
-
-    @property
-    def is_answered(self) -> bool:
-        return self._call.parking.done
-
-    async def get(self) -> Any:
-        return to_json(await self._call.wait(), self._version)
-
-
-def _join(cluster: Cluster, broker: int, *, member: str = "", instance: str | None = None, ms: int = 10_000) -> Later:
-    return Later(
-        cluster,
-        broker,
-        "JOIN_GROUP",
-        9,
-        sessionTimeoutMs=6_000,
-        rebalanceTimeoutMs=ms,
-        memberId=member,
-        groupInstanceId=instance,
-        protocolType="consumer",
-        protocols=[{"name": "range", "metadata": WANTS}],
-    )
-
-
-async def _cut(cluster: Cluster, broker: int) -> None:
-    """Nothing that it writes is committed."""
-    for other in cluster.brokers:
-        if other != broker:
-            cluster.cut(broker, other)
-
-
-def _heal(cluster: Cluster, broker: int) -> None:
-    for other in cluster.brokers:
-        if other != broker:
-            cluster.heal(broker, other)
-
-
-async def _limit(cluster: Cluster, most: int) -> None:
-    await cluster.admin.alter_configs("topic", TOPIC, set={"max.message.bytes": most})
-    await cluster.advance(0.5)
+from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit, run
 
 
 class Replies:
@@ -122,18 +66,18 @@ def test_a_static_member_whose_return_is_not_written_may_be_gone_meanwhile(then:
         first = Hand(cluster, instance="i")
         await first.enter()
         coordinator = await first.coordinator()
-        await _cut(cluster, coordinator)
-        second = _join(cluster, coordinator, instance="i")
+        cut(cluster, coordinator)
+        second = begin_join(cluster, coordinator, instance="i")
         await cluster.advance(0.5)
         if then == "it leaves":
             Later(cluster, coordinator, "LEAVE_GROUP", 5, members=[{"memberId": "", "groupInstanceId": "i"}])
             error = errors.UNKNOWN_MEMBER_ID
         else:
-            _join(cluster, coordinator, instance="i")
+            begin_join(cluster, coordinator, instance="i")
             error = errors.FENCED_INSTANCE_ID
         await cluster.advance(8)
         assert (await second.get())["errorCode"] == error
-        _heal(cluster, coordinator)
+        heal(cluster, coordinator)
         cluster.kill(coordinator)  # as in Kafka, what it undid is in its log
         await cluster.advance(20)
 
@@ -149,12 +93,12 @@ def test_no_join_is_answered_twice(monkeypatch: pytest.MonkeyPatch) -> None:
         first = Hand(cluster, instance="i")
         await first.enter()
         coordinator = await first.coordinator()
-        await _cut(cluster, coordinator)
-        _join(cluster, coordinator, instance="i")
+        cut(cluster, coordinator)
+        begin_join(cluster, coordinator, instance="i")
         await cluster.advance(0.05)
-        _join(cluster, coordinator, instance="j")
+        begin_join(cluster, coordinator, instance="j")
         await cluster.advance(0.05)
-        _heal(cluster, coordinator)
+        heal(cluster, coordinator)
         await cluster.advance(2)
 
     run(story)
@@ -170,12 +114,12 @@ def test_only_who_made_a_group_hears_that_it_was_not_written() -> None:
         hand = Hand(cluster)
         coordinator = await hand.coordinator()
         await cluster.advance(1)
-        await _cut(cluster, coordinator)
-        given = (await _join(cluster, coordinator, ms=60_000).get())["memberId"]
-        join = _join(cluster, coordinator, member=given, ms=60_000)
+        cut(cluster, coordinator)
+        given = (await begin_join(cluster, coordinator, ms=60_000).get())["memberId"]
+        join = begin_join(cluster, coordinator, member=given, ms=60_000)
         await cluster.advance(5.5)
         assert not join.is_answered
-        _heal(cluster, coordinator)
+        heal(cluster, coordinator)
         await cluster.advance(4)
         assert (await join.get())["generationId"] == 1
 
@@ -186,9 +130,9 @@ def test_a_static_member_that_waits_to_join_is_not_timed_out() -> None:
     async def story(cluster: Cluster) -> None:
         await cluster.admin.create_topic("t")
         coordinator = await Hand(cluster).coordinator()
-        _join(cluster, coordinator, instance="i", ms=60_000)
+        begin_join(cluster, coordinator, instance="i", ms=60_000)
         await cluster.advance(1)
-        again = _join(cluster, coordinator, instance="i", ms=60_000)
+        again = begin_join(cluster, coordinator, instance="i", ms=60_000)
         await cluster.advance(9)
         assert not again.is_answered
         await cluster.advance(3)
@@ -204,7 +148,7 @@ def test_what_expires_is_written_in_several_batches_if_it_must() -> None:
             hand = Hand(cluster, group=f"g{number}")
             for partition in range(0, 60, 3):
                 assert await hand.commit(1, partition=partition) == 0
-        await _limit(cluster, 800)
+        await limit(cluster, 800)
         await cluster.advance(120)
         for number in range(5):
             assert await Hand(cluster, group=f"g{number}").committed() == {}
@@ -219,11 +163,11 @@ def test_a_leave_that_is_not_written_is_refused() -> None:
         hand = Hand(cluster)
         await hand.enter()
         coordinator = await hand.coordinator()
-        await _limit(cluster, 60)
+        await limit(cluster, 60)
         leaving = [{"memberId": hand.member, "groupInstanceId": None}]
         leave = Later(cluster, coordinator, "LEAVE_GROUP", 5, members=leaving)
         assert (await leave.get())["errorCode"] == errors.UNKNOWN_SERVER_ERROR
-        await _limit(cluster, 100_000)
+        await limit(cluster, 100_000)
         cluster.kill(coordinator)
         await cluster.advance(5)
         described = await hand.describe()
@@ -238,9 +182,9 @@ def test_a_commit_that_is_not_written_makes_no_group() -> None:
         hand = Hand(cluster, group="zz")
         coordinator = await hand.coordinator()
         await cluster.advance(1)
-        await _limit(cluster, 60)
+        await limit(cluster, 60)
         assert await hand.commit(3) == errors.UNKNOWN_SERVER_ERROR
-        await _limit(cluster, 100_000)
+        await limit(cluster, 100_000)
         core = cluster.core(coordinator)
         assert core is not None
         index = core.groups.partition_of("zz")
@@ -259,9 +203,9 @@ def test_a_heartbeat_whose_wait_fails_tells_that_first() -> None:
         hand = Hand(cluster)
         await hand.enter()
         coordinator = await hand.coordinator()
-        await _cut(cluster, coordinator)
-        other = (await _join(cluster, coordinator).get())["memberId"]
-        _join(cluster, coordinator, member=other)
+        cut(cluster, coordinator)
+        other = (await begin_join(cluster, coordinator).get())["memberId"]
+        begin_join(cluster, coordinator, member=other)
         commit = {"partitionIndex": 0, "committedOffset": 1, "committedMetadata": "", "committedLeaderEpoch": 0}
         topics = [{"name": "t", "partitions": [commit]}]
         member = {"memberId": hand.member, "groupInstanceId": None, "generationIdOrMemberEpoch": 1}
@@ -271,7 +215,7 @@ def test_a_heartbeat_whose_wait_fails_tells_that_first() -> None:
         await cluster.advance(0.05)
         assert not heartbeat.is_answered
         assert (await heartbeat.get())["errorCode"] == errors.COORDINATOR_NOT_AVAILABLE
-        _heal(cluster, coordinator)
+        heal(cluster, coordinator)
 
     run(story, **SLOW_TO_LAG)
 
@@ -281,10 +225,10 @@ def test_the_delay_of_a_group_that_could_not_be_made_ends_with_it() -> None:
         await cluster.admin.create_topic("t")
         coordinator = await Hand(cluster).coordinator()
         await cluster.advance(1)
-        await _limit(cluster, 60)
-        assert (await _join(cluster, coordinator, instance="i").get())["errorCode"] == errors.UNKNOWN_SERVER_ERROR
-        await _limit(cluster, 100_000)
-        assert (await _join(cluster, coordinator).get())["errorCode"] == errors.MEMBER_ID_REQUIRED
+        await limit(cluster, 60)
+        assert (await begin_join(cluster, coordinator, instance="i").get())["errorCode"] == errors.UNKNOWN_SERVER_ERROR
+        await limit(cluster, 100_000)
+        assert (await begin_join(cluster, coordinator).get())["errorCode"] == errors.MEMBER_ID_REQUIRED
         await cluster.advance(8)
 
     run(story, **{"group.initial.rebalance.delay.ms": 3_000})
