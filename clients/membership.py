@@ -115,7 +115,6 @@ class Membership:
         self._retry_at = Micros(0)
         self._next_heartbeat = self._session_over = self._polled = Micros(0)
         self._heartbeat_under_way = False
-        self._heartbeat_failures = 0
         channel.on_found = self._on_coordinator
 
     @property
@@ -388,7 +387,6 @@ class Membership:
         elif error in _NOT_HERE:
             self._channel.forget(now)
         if error in (errors.NONE, errors.REBALANCE_IN_PROGRESS):
-            self._heartbeat_failures = 0
             self._on_coordinator(now)
         else:
             self._next_heartbeat = Micros(now + millis(self._settings["retry.backoff.ms"]))

@@ -89,6 +89,8 @@ class GroupMetadataManager:
         end = self._shard.end
 
         def then(_: Micros, error: int) -> None:
+            if error:
+                self._shard.undone[group.id] = None
             for member in list(group.members.values()) if error else ():
                 if member.join is parked:
                     self._answer_join(member, error, "")
@@ -228,6 +230,7 @@ class GroupMetadataManager:
             def then(at: Micros, error: int) -> None:
                 waits = member.join is parked  # else it was answered: replaced, removed, or part of a new generation
                 if error:
+                    self._shard.undone[group.id] = None
                     member.protocols, member.rebalance_ms, member.session_ms = before
                     if waits:
                         self._answer_join(member, error, "")
@@ -333,11 +336,13 @@ class GroupMetadataManager:
         if group.members:
             self._begin_sync(now, group)
         else:
-            self._shard.write(now, [group_record(group, {})], self._note_emptied, replay=False)
+            self._shard.write(now, [group_record(group, {})], partial(self._emptied, group), replay=False)
 
-    def _note_emptied(self, now: Micros, error: int) -> None:
+    def _emptied(self, group: ClassicGroup, now: Micros, error: int) -> None:
         """Whoever has left is told if that could not be written."""
         self.not_emptied = error
+        if error:
+            self._shard.undone[group.id] = None
 
     def _begin_sync(self, now: Micros, group: ClassicGroup) -> None:
         for id_ in group.in_order():

@@ -107,6 +107,9 @@ class GroupShard:
         self.offsets: Table[OffsetKey, OffsetAndMetadata] = Table(self.journal)
         self.of_group: dict[str, dict[OffsetKey, None]] = {}
         """Which offsets a group has."""
+        self.undone: dict[str, None] = {}
+        """Groups whose members are other than the log says, because what was written failed or took too long: as in
+        Kafka, where members are no replicated state, the next coordinator may know them otherwise."""
         self.timers = KeyedTimers(given.outbox, ("coordinator", index))
         self.on_loaded: Callable[[Micros], None] = lambda _: None
         self.on_closing: Callable[[Micros], None] = lambda _: None

@@ -128,3 +128,19 @@ def test_of_a_subscription_only_the_topics_are_read() -> None:
         assert found == [errors.GROUP_SUBSCRIBED_TO_TOPIC, errors.NONE]
 
     run(story)
+
+
+def test_an_offset_with_a_time_to_expire_has_no_topic_id_in_its_record() -> None:
+    """As old clients commit it; that the coordinator knows the id until it loads is no difference."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        coordinator = await Hand(cluster).coordinator()
+        await cluster.advance(1)
+        parts = [{"partitionIndex": 0, "committedOffset": 3, "committedMetadata": ""}]
+        who = {"groupId": "g", "memberId": "", "generationIdOrMemberEpoch": -1, "retentionTimeMs": 10**9}
+        body = {**who, "topics": [{"name": "t", "partitions": parts}]}
+        answer: Any = await cluster.admin.raw(coordinator, "OFFSET_COMMIT", 2, body)
+        assert answer["topics"][0]["partitions"][0]["errorCode"] == errors.NONE
+
+    run(story)
