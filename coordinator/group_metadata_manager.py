@@ -35,6 +35,8 @@ from kafsim.protocol.wire.primitives import WireError
 
 NEW_MEMBER_JOIN_MS = 300_000
 """How long one who has just joined waits for the others at most."""
+LEAST_WAIT_MS = 1
+"""Whoever waits for a static member looks again and again, as Kafka's timer does, but not in the same moment."""
 MEMBER_ID_SINCE, NULL_PROTOCOL_SINCE, SKIP_ASSIGNMENT_SINCE = 4, 7, 9
 
 
@@ -307,7 +309,7 @@ class GroupMetadataManager:
             self._complete(now, group, because(facts.DELAY_OVER, members=group.waiting_to_join))
 
     def _wait_for_joins(self, now: Micros, group: ClassicGroup) -> None:
-        at, id_ = Micros(now + millis(group.rebalance_ms)), group.id
+        at, id_ = Micros(now + millis(max(group.rebalance_ms, LEAST_WAIT_MS))), group.id
 
         def over(at: Micros) -> None:
             found = self._shard.groups.get(id_)

@@ -14,6 +14,8 @@ from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import group as facts
 from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit, run
 
+PROTOCOL = {"protocolType": "consumer", "protocolName": "range"}
+
 
 class Replies:
     """How often each request was answered with what, as brokers say it."""
@@ -235,3 +237,28 @@ def test_the_delay_of_a_group_that_could_not_be_made_ends_with_it() -> None:
         await cluster.advance(8)
 
     run(story, **{"group.initial.rebalance.delay.ms": 3_000})
+
+
+def test_a_static_member_without_a_rebalance_timeout_is_waited_for() -> None:
+    """Nobody has joined, and the one that may come back gives no time for it: looked at again a millisecond later."""
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        coordinator = await Hand(cluster).coordinator()
+        await cluster.advance(1)
+        static = begin_join(cluster, coordinator, instance="i", ms=0)
+        other = (await begin_join(cluster, coordinator).get())["memberId"]
+        begin_join(cluster, coordinator, member=other, ms=2_000)
+        for member, instance in (((await static.get())["memberId"], "i"), (other, None)):
+            own = {"generationId": 1, "memberId": member, "groupInstanceId": instance}
+            Later(cluster, coordinator, "SYNC_GROUP", 5, **own, assignments=[], **PROTOCOL)
+        await cluster.advance(0.1)
+        late = (await begin_join(cluster, coordinator).get())["memberId"]
+        begin_join(cluster, coordinator, member=late, ms=2_000)
+        await cluster.advance(0.1)
+        leaving = [{"memberId": member, "groupInstanceId": None} for member in (other, late)]
+        Later(cluster, coordinator, "LEAVE_GROUP", 5, members=leaving)
+        await cluster.advance(8)
+        assert (await Hand(cluster).describe())["groupState"] == "Empty"
+
+    run(story, **{"group.initial.rebalance.delay.ms": 500})
