@@ -57,7 +57,7 @@ class FetchSession:
     dirty: dict[PartitionKey, None] = attrs.field(factory=dict)
     outside: dict[PartitionKey, None] = attrs.field(factory=dict)
     """Partitions whose ISR this follower is not in: each fetch is a chance to join. Also those that heard last from
-    another session of it."""
+    another session of it, and those that were opened after it had asked for them."""
     parked: ParkedFetch | None = None
     last_fetch: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
     leader_only: bool = True

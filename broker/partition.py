@@ -296,11 +296,6 @@ class Partition:
             replica.session.outside[self.topic_id, self.tp.partition] = None
         replica.session = session
 
-    def is_unseen(self, session: Any) -> bool:
-        """Does it lead a follower whose fetches, of this session, have not been noted yet?"""
-        replica = self.leader.replicas.get(session.replica_id) if self.leader is not None else None
-        return replica is not None and replica.session is not session
-
     def forget(self, session: Any) -> None:
         """A session does not hold this partition any more: its fetches say nothing of it."""
         self.watchers.pop(session.number, None)

@@ -353,9 +353,16 @@ class FetchApi:
     # --------------------------------------------------------------------- parked requests
 
     def on_opened(self, partition: Partition) -> None:
-        """Whoever asked for it already is told of what happens in it."""
-        waiting = self._unknown.pop((partition.topic_id, partition.tp.partition), {})
+        """Whoever asked for it already is told of what happens in it, and looked at with its next fetch if it follows.
+
+        That one need not name the partition: the fetch that is parked may settle it, without having been noted.
+        """
+        key = (partition.topic_id, partition.tp.partition)
+        waiting = self._unknown.pop(key, {})
         partition.watchers.update(waiting)
+        for session in waiting.values():
+            if session.is_follower:
+                session.outside[key] = None
 
     def mark(self, partition: Partition, *, followers: bool, consumers: bool) -> None:
         """Something changed in a partition. Who may now get an answer is looked at before this input ends."""
@@ -388,17 +395,7 @@ class FetchApi:
         parked.done = True
         session.parked = None
         self._by_connection[parked.connection].pop(session.number, None)
-        if session.is_follower:
-            self._note_unseen(session, results)
         self._answer(now, session, parked.connection, parked.header, results)
-
-    def _note_unseen(self, session: FetchSession, results: list[ReadResult]) -> None:
-        """Partitions that this broker leads only since their fetch was parked: how far the follower has come in them is
-        noted with its next fetch, which need not name them. Kafka goes through all partitions with each fetch."""
-        for result in results:
-            partition = self._replicas.by_key.get(result.cached.key)
-            if partition is not None and partition.is_unseen(session):
-                session.outside[result.cached.key] = None
 
     def on_disconnect(self, connection: ConnectionId) -> None:
         """Nobody waits any more; a session itself outlives its connection."""
