@@ -23,7 +23,7 @@ from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
 from kafsim.clients.subscription_state import SubscriptionState
 from kafsim.protocol import errors
-from kafsim.protocol.consumer_protocol import decode_assignment, decode_subscription, encode
+from kafsim.protocol.consumer_protocol import decode_partitions, decode_subscription, encode
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.java import text_order
@@ -35,7 +35,7 @@ from kafsim.protocol.messages.consumer_protocol import (
 from kafsim.protocol.messages.consumer_protocol import TopicPartition as OwnedTopic
 from kafsim.protocol.messages.join_group import JoinGroupRequestProtocol, JoinGroupResponse
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import Micros, TopicPartition, millis
+from kafsim.protocol.types import Micros, TopicPartition, by_topic, millis
 from kafsim.protocol.wire.primitives import WireError
 
 INTERNAL = frozenset({"__consumer_offsets", "__transaction_state"})
@@ -54,6 +54,23 @@ class Preparing(enum.Enum):
     TO_COMMIT = enum.auto()
     COMMITS = enum.auto()
     DONE = enum.auto()
+
+
+class FreshMetadata:
+    """One answer more, if the metadata is wanted anew (Kafka: ``ensureFreshMetadata``)."""
+
+    def __init__(self, metadata: ClientMetadata) -> None:
+        self._metadata = metadata
+        self._since: int | None = None
+
+    def is_there(self) -> bool:
+        """Asked again and again, until it is."""
+        if self._since is None:
+            self._since = self._metadata.version
+        if self._metadata.is_update_wanted and self._metadata.version == self._since:
+            return False
+        self._since = None
+        return True
 
 
 class ConsumerCoordinator:
@@ -92,8 +109,7 @@ class ConsumerCoordinator:
         self._snapshot: Snapshot | None = None
         """What the topics of the group were when this member assigned them as its leader."""
         self._group_topics: tuple[str, ...] = ()
-        self._assign_since: int | None = None
-        self._fresh_since: int | None = None
+        self._before_join, self._before_assign = FreshMetadata(metadata), FreshMetadata(metadata)
         self._seen_version = -1
         self._next_auto_commit = Micros(0)
         self._preparing: Preparing | None = None
@@ -169,20 +185,11 @@ class ConsumerCoordinator:
                 self.membership.request_rejoin("cached metadata has changed", unless_wanted=True)
             if self._joined_topics is not None and self._joined_topics != frozenset(self._topics):
                 self.membership.request_rejoin("subscription has changed", unless_wanted=True)
-            if self._pattern is not None and self.membership.is_to_join and not self._has_fresh_metadata():
+            if self._pattern is not None and self.membership.is_to_join and not self._before_join.is_there():
                 return False
             if not self.membership.ensure_active(now):
                 return False
         self._maybe_auto_commit(now)
-        return True
-
-    def _has_fresh_metadata(self) -> bool:
-        """One answer more, if the metadata is wanted anew: it may name topics that match."""
-        if self._fresh_since is None:
-            self._fresh_since = self._metadata.version
-        if self._metadata.is_update_wanted and self._metadata.version == self._fresh_since:
-            return False
-        self._fresh_since = None
         return True
 
     def _look_at_metadata(self, now: Micros) -> None:
@@ -298,9 +305,7 @@ class ConsumerCoordinator:
 
     def protocols(self, generation: Generation) -> tuple[JoinGroupRequestProtocol, ...]:
         self._joined_topics = frozenset(self._topics)
-        owned: dict[str, list[int]] = {}
-        for tp in self._subscriptions.assigned:
-            owned.setdefault(tp.topic, []).append(tp.partition)
+        owned = by_topic(self._subscriptions.assigned)
         return tuple(
             JoinGroupRequestProtocol(
                 name=assignor.name,
@@ -324,7 +329,7 @@ class ConsumerCoordinator:
         self._group_topics = topics
         for topic in topics:
             self._metadata.want(now, topic)
-        if not self._is_fresh():
+        if not self._before_assign.is_there():
             return None
         self._snapshot = self._look(topics)
         if joined.skip_assignment:
@@ -346,15 +351,6 @@ class ConsumerCoordinator:
         self._tell_decided(joined, assignor, found)
         return {member: encode(_blob(partitions)) for member, partitions in found.items()}
 
-    def _is_fresh(self) -> bool:
-        """One answer more, if the metadata is wanted anew."""
-        if self._assign_since is None:
-            self._assign_since = self._metadata.version
-        if self._metadata.is_update_wanted and self._metadata.version == self._assign_since:
-            return False
-        self._assign_since = None
-        return True
-
     def _tell_decided(self, joined: JoinGroupResponse, assignor: Assignor, found: Assignment) -> None:
         self._outbox.happened(
             facts.GroupAssignmentDecided(
@@ -367,10 +363,9 @@ class ConsumerCoordinator:
 
     def complete(self, now: Micros, generation: Generation, assignment: bytes) -> None:
         try:
-            blob = decode_assignment(assignment)
+            given = tuple(sorted(decode_partitions(assignment)))
         except WireError:
             raise KafkaError(errors.UNKNOWN_SERVER_ERROR, NO_ASSIGNMENT.format(len(assignment))) from None
-        given = tuple(sorted(TopicPartition(t.topic, i) for t in blob.assigned_partitions for i in t.partitions))
         if any(tp.topic not in self._topics and not self._matches(tp.topic) for tp in given):
             self.membership.request_rejoin("received assignment does not match the current subscription")
             return
@@ -466,9 +461,7 @@ def _subscription(blob: ConsumerProtocolSubscription, instance: str | None) -> S
 
 
 def _blob(partitions: list[TopicPartition]) -> ConsumerProtocolAssignment:
-    topics: dict[str, list[int]] = {}
-    for tp in partitions:
-        topics.setdefault(tp.topic, []).append(tp.partition)
+    topics = by_topic(partitions)
     return ConsumerProtocolAssignment(
         assigned_partitions=tuple(
             TopicPartitionResult(topic=t, partitions=tuple(topics[t])) for t in text_order(topics)

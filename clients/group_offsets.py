@@ -24,7 +24,7 @@ from kafsim.protocol.messages.offset_fetch import (
     OffsetFetchRequestTopics,
     OffsetFetchResponse,
 )
-from kafsim.protocol.types import Micros, TopicPartition
+from kafsim.protocol.types import Micros, TopicPartition, by_topic
 
 OFFSET_COMMIT, OFFSET_FETCH = 8, 9
 VERSION = 9
@@ -168,10 +168,8 @@ class GroupOffsets:
         )
 
     def _send_fetch(self, now: Micros, partitions: list[TopicPartition], then: OnFetched) -> None:
-        topics: dict[str, list[int]] = {}
-        for tp in partitions:
-            topics.setdefault(tp.topic, []).append(tp.partition)
-        asked = tuple(OffsetFetchRequestTopics(name=name, partition_indexes=tuple(i)) for name, i in topics.items())
+        topics = by_topic(partitions).items()
+        asked = tuple(OffsetFetchRequestTopics(name=name, partition_indexes=tuple(i)) for name, i in topics)
         group = OffsetFetchRequestGroup(group_id=self._settings["group.id"], topics=asked)
         request = OffsetFetchRequest(groups=(group,), require_stable=True)
         self._channel.send(

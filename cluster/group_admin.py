@@ -10,7 +10,7 @@ from kafsim.clients import calls
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.handles import Handle, partition_of
 from kafsim.protocol import errors
-from kafsim.protocol.consumer_protocol import decode_assignment
+from kafsim.protocol.consumer_protocol import decode_partitions
 from kafsim.protocol.messages.delete_groups import DeleteGroupsRequest
 from kafsim.protocol.messages.describe_groups import DescribedGroupMember, DescribeGroupsRequest
 from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
@@ -26,7 +26,7 @@ from kafsim.protocol.messages.offset_delete import (
     OffsetDeleteRequestTopic,
 )
 from kafsim.protocol.messages.offset_fetch import OffsetFetchRequest, OffsetFetchRequestGroup
-from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.types import TopicPartition, by_topic
 from kafsim.protocol.wire.primitives import WireError
 
 OFFSET_COMMIT, OFFSET_FETCH, LEAVE_GROUP, DESCRIBE_GROUPS, LIST_GROUPS = 8, 9, 13, 15, 16
@@ -110,13 +110,13 @@ class GroupAdminHandle(Handle):
 
     async def delete_group_offsets(self, group: str, partitions: Iterable[Partition]) -> None:
         """Raises GROUP_SUBSCRIBED_TO_TOPIC for a topic that the members of the group read."""
-        topics: dict[str, list[OffsetDeleteRequestPartition]] = {}
-        for tp in map(partition_of, partitions):
-            topics.setdefault(tp.topic, []).append(OffsetDeleteRequestPartition(partition_index=tp.partition))
-        request = OffsetDeleteRequest(
-            group_id=group,
-            topics=tuple(OffsetDeleteRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
+        topics = tuple(
+            OffsetDeleteRequestTopic(
+                name=name, partitions=tuple(OffsetDeleteRequestPartition(partition_index=index) for index in indexes)
+            )
+            for name, indexes in by_topic(map(partition_of, partitions)).items()
         )
+        request = OffsetDeleteRequest(group_id=group, topics=topics)
         ask = calls.Ask(OFFSET_DELETE, request, to_coordinator_of=group)
         response = await self._ask(ask, f"delete offsets of group {group}").wait()
         _raise_for(response.error_code)
@@ -157,8 +157,7 @@ def _raise_for(error: int, message: str | None = None) -> None:
 
 def _member(given: DescribedGroupMember) -> MemberDescription:
     try:
-        blob = decode_assignment(given.member_assignment)
-        partitions = tuple(TopicPartition(t.topic, i) for t in blob.assigned_partitions for i in t.partitions)
+        partitions = decode_partitions(given.member_assignment)
     except WireError:
         partitions = ()
     return MemberDescription(given.member_id, given.group_instance_id, given.client_id, partitions)

@@ -23,7 +23,7 @@ from kafsim.coordinator.classic_group import (
 from kafsim.coordinator.records import group_record
 from kafsim.coordinator.shard import GroupShard
 from kafsim.protocol import errors
-from kafsim.protocol.consumer_protocol import decode_assignment
+from kafsim.protocol.consumer_protocol import decode_partitions
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import Because, because
 from kafsim.protocol.messages.heartbeat import HeartbeatRequest
@@ -618,10 +618,9 @@ def _synced(group: ClassicGroup, member: Member, error: int) -> Any:
 
 def _partitions(assignment: bytes) -> tuple[str, ...]:
     try:
-        blob = decode_assignment(assignment)
+        return tuple(map(str, decode_partitions(assignment)))
     except WireError:
         return ()
-    return tuple(f"{topic.topic}-{index}" for topic in blob.assigned_partitions for index in topic.partitions)
 
 
 def _named(one: MemberIdentity) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from kafsim.protocol.messages.consumer_protocol import ConsumerProtocolAssignment, ConsumerProtocolSubscription
 from kafsim.protocol.schema import about
+from kafsim.protocol.types import TopicPartition
 from kafsim.protocol.wire import codec
 from kafsim.protocol.wire.primitives import WireError
 
@@ -42,6 +43,12 @@ def decode_assignment(data: bytes) -> ConsumerProtocolAssignment:
     """As :func:`decode_subscription`."""
     found: ConsumerProtocolAssignment = _decode(ConsumerProtocolAssignment, data)
     return found
+
+
+def decode_partitions(data: bytes) -> tuple[TopicPartition, ...]:
+    """Only the partitions of an assignment."""
+    topics = decode_assignment(data).assigned_partitions
+    return tuple(TopicPartition(topic.topic, index) for topic in topics for index in topic.partitions)
 
 
 def _check_version(data: bytes) -> int:

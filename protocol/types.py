@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import NamedTuple, NewType
 
 Micros = NewType("Micros", int)
@@ -75,3 +76,11 @@ class TopicPartition(NamedTuple):
         """``orders-0``, which is also the folder of its log."""
         topic, _, partition = text.rpartition("-")
         return cls(topic, int(partition))
+
+
+def by_topic(partitions: Iterable[TopicPartition]) -> dict[str, list[int]]:
+    """The indexes of each topic, as requests name them."""
+    topics: dict[str, list[int]] = {}
+    for tp in partitions:
+        topics.setdefault(tp.topic, []).append(tp.partition)
+    return topics

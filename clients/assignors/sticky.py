@@ -15,7 +15,7 @@ from kafsim.clients.assignors.constrained import ConstrainedAssignment
 from kafsim.clients.assignors.general import GeneralAssignment, Previous
 from kafsim.clients.assignors.racks import RackInfo
 from kafsim.protocol.java import text_order
-from kafsim.protocol.types import TopicPartition
+from kafsim.protocol.types import TopicPartition, by_topic
 
 NO_GENERATION = -1
 
@@ -127,12 +127,10 @@ class StickyAssignor(AbstractStickyAssignor):
 
 def encode_assigned(partitions: tuple[TopicPartition, ...], generation: int) -> bytes:
     """Topics, each with its partitions, and the generation."""
-    by_topic: dict[str, list[int]] = {}
-    for tp in partitions:
-        by_topic.setdefault(tp.topic, []).append(tp.partition)
-    out = struct.pack(">i", len(by_topic))
-    for topic in text_order(by_topic):
-        name, indexes = topic.encode(), by_topic[topic]
+    topics = by_topic(partitions)
+    out = struct.pack(">i", len(topics))
+    for topic in text_order(topics):
+        name, indexes = topic.encode(), topics[topic]
         out += struct.pack(f">h{len(name)}si{len(indexes)}i", len(name), name, len(indexes), *indexes)
     return out + struct.pack(">i", generation)
 
