@@ -49,11 +49,11 @@ class GroupCalls:
     def commit(self, now: Micros, call: CallId, offsets: dict[TopicPartition, OffsetAndMetadata] | None) -> None:
         """Answered with None; without ``offsets`` everything that was read."""
         taken = self._group.all_consumed() if offsets is None else offsets
-        self._add(Waiting(call, self._deadline(now), offsets=taken))
+        self._waiting.append(Waiting(call, self._deadline(now), offsets=taken))
 
     def committed(self, now: Micros, call: CallId, partitions: list[TopicPartition]) -> None:
         """Answered with the offsets that there are."""
-        self._add(Waiting(call, self._deadline(now), partitions=partitions))
+        self._waiting.append(Waiting(call, self._deadline(now), partitions=partitions))
 
     def close(self, now: Micros, call: CallId) -> None:
         """Commit what was read, if that is done automatically, and leave, all within request.timeout.ms."""
@@ -75,10 +75,8 @@ class GroupCalls:
     def _deadline(self, now: Micros) -> Micros:
         return Micros(now + millis(self._settings["default.api.timeout.ms"]))
 
-    def _add(self, waiting: Waiting) -> None:
-        self._waiting.append(waiting)
-
     def run(self, now: Micros) -> None:
+        """Try what may be tried, and end what is over."""
         for one in list(self._waiting):
             if one.deadline <= now and one.closes:
                 self._leave(now, one)
@@ -88,7 +86,11 @@ class GroupCalls:
                 self._finish(one, KafkaTimeoutError(self._too_late(one)))
             elif not one.under_way and one.not_before <= now:
                 self._try(now, one)
-        wakes = [one.deadline if one.under_way else max(one.not_before, now) for one in self._waiting]
+        self._arm()
+
+    def _arm(self) -> None:
+        """Wake for whatever comes next."""
+        wakes = [one.deadline if one.under_way else min(one.not_before, one.deadline) for one in self._waiting]
         if wakes:
             self._outbox.set_timer(TIMER, min(wakes))
 
@@ -116,7 +118,7 @@ class GroupCalls:
         if isinstance(answer, KafkaError) and answer.code in RETRIABLE:
             one.not_before = Micros(now + self._backoff.after(one.attempts))
             one.attempts += 1
-            self._outbox.set_timer(TIMER, min(one.not_before, one.deadline))
+            self._arm()
             return
         if one.closes:
             self._leave(now, one)

@@ -112,6 +112,23 @@ def test_a_call_ends_with_its_own_deadline_although_a_try_is_under_way() -> None
     run(story, settle=False)
 
 
+def test_a_call_ends_with_its_own_deadline_while_it_waits_to_try_again() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        pauses = {"retry.backoff.ms": 3_000, "retry.backoff.max.ms": 3_000}
+        writer = cluster.consumer({**MEMBER, **pauses, "default.api.timeout.ms": 5_000})
+        await writer.assign(["t-0"])
+        await writer.commit({"t-0": 0})
+        for broker in cluster.brokers:
+            cluster.kill(broker)
+        begun = cluster.world.clock.now
+        with pytest.raises(KafkaTimeoutError, match="expired before successfully committing"):
+            await writer.commit({"t-0": 1})
+        assert cluster.world.clock.now - begun == 5_000_000
+
+    run(story, settle=False)
+
+
 def test_the_commit_before_a_join_is_tried_again() -> None:
     """The coordinator dies as the commit is sent: nothing is read twice all the same."""
 
