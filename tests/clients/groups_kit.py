@@ -70,7 +70,8 @@ async def owned(*consumers: ConsumerHandle) -> list[list[int]]:
 
 def run(story: Any, *, settle: bool = True, **configs: object) -> Heard:
     heard = Heard()
-    assert simulate(story, configs={**FEW, **configs}, listeners=(heard,), settle=settle).ok
+    done = simulate(story, configs={**FEW, **configs}, listeners=(heard,), settle=settle)
+    assert done.ok, done.verdict
     return heard
 
 

@@ -7,18 +7,14 @@ from typing import Any
 
 import attrs
 
-from kafsim import simulate
 from kafsim.clients import calls
 from kafsim.cluster.admin_handle import _request_class
 from kafsim.cluster.cluster import Cluster
-from kafsim.cluster.world import Stated
 from kafsim.coordinator.coordinator_runtime import TOPIC
 from kafsim.protocol import consumer_protocol, errors
-from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.messages.consumer_protocol import ConsumerProtocolSubscription
 from kafsim.protocol.wire.json_form import from_json, to_json
 
-FEW = {"offsets.topic.num.partitions": 2, "group.initial.rebalance.delay.ms": 0, "broker.session.timeout.ms": 3_000}
 WANTS = base64.b64encode(consumer_protocol.encode(ConsumerProtocolSubscription(topics=("t",)))).decode()
 
 
@@ -121,26 +117,6 @@ class Hand:
 
 def _assigned(member: str, assignment: bytes) -> dict[str, str]:
     return {"memberId": member, "assignment": base64.b64encode(assignment).decode()}
-
-
-class Heard:
-    level = STATE
-
-    def __init__(self) -> None:
-        self.facts: list[Any] = []
-
-    def on_fact(self, stated: Stated) -> None:
-        self.facts.append(stated.fact)
-
-    def of(self, cls: type) -> list[Any]:
-        return [fact for fact in self.facts if isinstance(fact, cls)]
-
-
-def run(story: Any, **configs: object) -> Heard:
-    heard = Heard()
-    done = simulate(story, configs={**FEW, **configs}, listeners=(heard,))
-    assert done.ok, done.verdict
-    return heard
 
 
 PATIENT = {"request.timeout.ms": 600_000, "default.api.timeout.ms": 600_000}

@@ -8,7 +8,8 @@ from typing import Any
 from kafsim.cluster.cluster import Cluster
 from kafsim.protocol import consumer_protocol, errors
 from kafsim.protocol.messages.consumer_protocol import ConsumerProtocolSubscription
-from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit, run
+from tests.clients.groups_kit import run
+from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit
 
 
 async def _fetch(cluster: Cluster, broker: int, topics: object, version: int = 9) -> list[Any]:

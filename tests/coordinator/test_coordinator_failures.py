@@ -12,7 +12,8 @@ from kafsim.coordinator.coordinator_runtime import TOPIC
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import group as facts
-from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit, run
+from tests.clients.groups_kit import run
+from tests.coordinator.group_kit import SLOW_TO_LAG, Hand, Later, begin_join, cut, heal, limit
 
 PROTOCOL = {"protocolType": "consumer", "protocolName": "range"}
 

@@ -13,7 +13,8 @@ from kafsim.protocol.facts import group as facts
 from kafsim.protocol.group_records import serde
 from kafsim.protocol.group_records.group_metadata import GroupMetadataKey
 from kafsim.protocol.group_records.offset_commit import OffsetCommitKey
-from tests.coordinator.group_kit import Hand, run
+from tests.clients.groups_kit import run
+from tests.coordinator.group_kit import Hand
 
 
 def _records(cluster: Cluster, broker: int) -> list[tuple[Any, Any]]:
