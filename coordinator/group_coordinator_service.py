@@ -117,9 +117,7 @@ class GroupCoordinatorService:
         if coordinator is None:
             self._outbox.reply(connection, header, LeaveGroupResponse(error_code=error))
             return
-        coordinator.groups.not_emptied = errors.NONE
-        members = coordinator.groups.leave(now, request)
-        failed = coordinator.groups.not_emptied
+        members, failed = coordinator.groups.leave(now, request)
         waits = any(not member.error_code for member in members)
 
         def then(_: Micros, lost: int) -> None:

@@ -46,7 +46,7 @@ class GroupMetadataManager:
     def __init__(self, shard: GroupShard) -> None:
         self._shard = shard
         self._settings = shard.settings
-        self.not_emptied: int = errors.NONE
+        self._not_emptied: int = errors.NONE
         """The error of the last write of a group that has become empty."""
         shard.on_loaded = self._on_loaded
         shard.on_closing = self._on_closing
@@ -342,7 +342,7 @@ class GroupMetadataManager:
 
     def _emptied(self, group: ClassicGroup, now: Micros, error: int) -> None:
         """Whoever has left is told if that could not be written."""
-        self.not_emptied = error
+        self._not_emptied = error
         if error:
             self._shard.undone[group.id] = None
 
@@ -490,8 +490,9 @@ class GroupMetadataManager:
 
     # ------------------------------------------------------------------------------- leave
 
-    def leave(self, now: Micros, request: LeaveGroupRequest) -> tuple[MemberResponse, ...]:
-        """What comes of each; the answer waits for what this writes."""
+    def leave(self, now: Micros, request: LeaveGroupRequest) -> tuple[tuple[MemberResponse, ...], int]:
+        """What comes of each, and the error if it could not be written; the answer waits for what this writes."""
+        self._not_emptied = errors.NONE
         group = self._shard.groups.get(request.group_id)
         answers = []
         left = []
@@ -508,7 +509,7 @@ class GroupMetadataManager:
                 self._prepare(now, group, why)
             else:
                 self._maybe_complete(now, group)
-        return tuple(answers)
+        return tuple(answers), self._not_emptied
 
     def _leave(self, group: ClassicGroup, one: MemberIdentity) -> int:
         id_ = one.member_id
