@@ -186,6 +186,8 @@ def check_node(who: str, *, aimed: bool = False) -> str:
         return who
     if (role in ("broker", "consumer") and name.isdigit()) or (role == "coordinator" and name):
         return who
+    if role in ("broker", "consumer", "coordinator"):
+        raise PlanError(f"{who!r} names nobody; try {role}:{'billing' if role == 'coordinator' else 1}")
     if role not in ("leader", "follower"):
         raise suggest("unknown role", role, ROLES)
     if not name.split("/")[0].rpartition("-")[2].isdigit():

@@ -213,6 +213,8 @@ def test_the_page_on_plans_names_every_operation_and_safeguard_and_its_example_r
         ({"operations": [{"at": -1, "do": "kill", "arguments": [1]}]}, "the time must be a number of seconds"),
         ({"operations": [{"at": 1, "do": "cut", "arguments": [1]}]}, "cut takes 2 arguments, not 1"),
         ({"operations": [{"at": 1, "do": "kill", "arguments": ["leader:t"]}]}, "'leader:t' names no partition"),
+        ({"operations": [{"at": 1, "do": "kill", "arguments": ["coordinator:"]}]}, "'coordinator:' names nobody"),
+        ({"operations": [{"at": 1, "do": "kill", "arguments": ["consumer:x"]}]}, "names nobody; try consumer:1"),
         (
             {"operations": [{"at": 1, "do": "set_config", "arguments": ["orders", "retention.mss", "1"]}]},
             "did you mean 'retention.ms'",
