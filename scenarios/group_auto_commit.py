@@ -20,7 +20,7 @@ async def play(cluster: Cluster, given: Given) -> None:
     await cluster.advance(9)
     await groups.until_stable(cluster, second)
     await cluster.advance(3)
-    await second.stop()
+    await groups.leave(second)
 
 
 SCENARIO = Scenario(

@@ -19,11 +19,11 @@ async def play(cluster: Cluster, given: Given) -> None:
     await cluster.advance(3)
     await groups.until_stable(cluster, first, second)
     await scenario.answers(sent)
-    await second.stop()
+    await groups.leave(second)
     second.kill()
     await cluster.advance(3)
     await groups.until_stable(cluster, first)
-    await first.stop()
+    await groups.leave(first)
 
 
 SCENARIO = Scenario(

@@ -21,7 +21,7 @@ async def play(cluster: Cluster, given: Given) -> None:
     member.node.resume()
     await scenario.answers(sent)
     await cluster.advance(4)
-    await member.stop()
+    await groups.leave(member)
 
 
 SCENARIO = Scenario(

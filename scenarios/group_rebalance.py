@@ -20,7 +20,7 @@ async def play(cluster: Cluster, given: Given) -> None:
     second.kill()
     await cluster.advance(8)
     await groups.until_stable(cluster, first)
-    await first.stop()
+    await groups.leave(first)
 
 
 SCENARIO = Scenario(

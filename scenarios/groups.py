@@ -48,17 +48,21 @@ def keep_polling(cluster: Cluster, member: ConsumerHandle, every_ms: int = POLL_
 
 
 async def until_stable(cluster: Cluster, *members: ConsumerHandle) -> None:
-    """All of them have their assignment."""
+    """All of them have their assignment, but for those that were killed."""
     await cluster.until(
         lambda: all(_is_stable(member) for member in members), within=60, what="the members to have an assignment"
     )
 
 
+async def leave(member: ConsumerHandle) -> None:
+    """Unless it was killed meanwhile."""
+    if member.node.port is not None:
+        await member.stop()
+
+
 def _is_stable(member: ConsumerHandle) -> bool:
-    core = None if member.node.port is None else member.node.port.core
-    group = getattr(core, "group", None)
-    return (
-        group is not None
-        and group.membership.state is MemberState.STABLE
-        and group.joined == group.membership.generation
-    )
+    if member.node.port is None:
+        return True
+    group = getattr(member.node.port.core, "group", None)
+    assert group is not None, f"{member.node.address} has no group"
+    return group.membership.state is MemberState.STABLE and group.joined == group.membership.generation

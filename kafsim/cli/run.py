@@ -74,7 +74,8 @@ def run(
         without it the producer's comes first, then the topic's, then the brokers'.
     kill
         Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again. Nodes are 1, controller (the
-        active one), standby, leader:TOPIC-PARTITION or follower:TOPIC-PARTITION; times count from when all serve.
+        active one), standby, leader:TOPIC-PARTITION, follower:TOPIC-PARTITION, consumer:1 or coordinator:GROUP; times
+        count from when all serve.
         Or right after a fact, as in teller@BecameLeader:2: whoever states the second one of that name.
     cut
         Cut two nodes off from each other for a time, as in 1,2@2..4; may be given again.

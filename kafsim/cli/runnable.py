@@ -17,7 +17,7 @@ from kafsim.cli import inputs
 from kafsim.cli.errors import StoryFailed, UsageError, unknown
 from kafsim.clients.errors import KafkaError
 from kafsim.cluster.cluster import Cluster, ClusterShape
-from kafsim.cluster.errors import RunError
+from kafsim.cluster.errors import ClientKilled, RunError
 from kafsim.cluster.guard import watched
 from kafsim.cluster.world import World
 from kafsim.protocol.config import ConfigError
@@ -76,7 +76,7 @@ def find(name: str, asked: Asked) -> Runnable:
         triggers = schedule(cluster, given)
         try:
             await scenario.play(cluster, given)
-        except KafkaError as error:
+        except (KafkaError, ClientKilled) as error:
             raise UsageError(f"{name}: {error}") from None
         for trigger in triggers:
             trigger.disarm()

@@ -242,3 +242,14 @@ def test_a_kill_at_a_fact():
     assert "lost 0" in told.stdout
     wrong = kafsim("run", "leader-killed", "--kill", "1@BecameLeader2", code=2)
     assert "there is no fact 'BecameLeader2'; did you mean 'BecameLeader'?" in wrong.stderr
+
+
+@pytest.mark.parametrize("story", ["group-rebalance", "group-cooperative", "group-lag", "group-auto-commit"])
+def test_stories_of_groups_go_on_without_a_member_that_was_killed(story):
+    assert "lost 0" in kafsim("run", story, "--kill", "consumer:1@3").stdout
+
+
+def test_a_story_whose_subject_was_killed_says_so():
+    wrong = kafsim("run", "group-slow-poll", "--kill", "consumer:1@0.2", code=2)
+    assert "kafsim: group-slow-poll: consumer-1 is not running" in wrong.stderr
+    assert "Traceback" not in wrong.stderr
