@@ -625,7 +625,7 @@ class RaftClient:
         request = self.requests.next_deadline(now)
         if request is not None:
             times.append(request)
-        if self._stop_at is not None:
+        if self._stop_at is not None and self._on_stopped is not None:
             times.append(self._stop_at)
         earliest = min(times)
         if earliest < self._armed and earliest != NEVER:
