@@ -112,6 +112,8 @@ class Partition:
             for replica in replicas.values():
                 replica.reset(now, start, in_isr=replica.id in state.isr, is_new_leader=was is None)
         waiting = was.waiting if was is not None else []
+        if was is not None and state.partition_epoch == self.partition_epoch:
+            self._note_forgotten(was.isr)
         self.leader = Leader(start, CommittedIsr(state.isr), replicas, waiting)
         self.leader_epoch, self.partition_epoch = state.leader_epoch, state.partition_epoch
         self.replica_count = len(state.replicas)
@@ -126,6 +128,19 @@ class Partition:
         self._note_lag()
         self.maybe_advance_high_watermark(now)
         return was is None
+
+    def _note_forgotten(self, isr: IsrState) -> None:
+        """The answer of the controller told of this epoch before the metadata did, and something new is asked since.
+
+        Kafka counts only what the metadata says from now on (``Partition.updateAssignmentAndIsr``): the high watermark
+        may pass a replica that the controller is about to take into the ISR.
+        """
+        if not isinstance(isr, CommittedIsr):
+            epoch = self.partition_epoch
+            why = because(facts.SAME_EPOCH, partition_epoch=epoch)
+            self._outbox.happened(
+                facts.IsrProposalForgotten(log=self.name, proposed=isr.proposed, partition_epoch=epoch, because=why)
+            )
 
     def make_follower(self, now: Micros, state: PartitionState) -> bool:
         """The metadata names another leader, or none. True when its epoch is new."""

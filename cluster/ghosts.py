@@ -108,6 +108,8 @@ class GhostPartition:
     """The ISR as each leader has it."""
     proposed: dict[str, tuple[tuple[int, ...], int]] = attrs.field(factory=dict)
     """All that each leader asked for at one partition epoch."""
+    forgotten: dict[str, bf.IsrProposalForgotten] = attrs.field(factory=dict)
+    """What each leader does not count any more, as long as the metadata tells it nothing newer."""
     compacted: int = 0
     unclean: bool = False
     """A leader was elected from outside: records may be gone by choice."""
@@ -291,6 +293,8 @@ class Ghosts:
         partition = self.of(fact.log)
         partition.leaders.setdefault(fact.leader_epoch, node)
         partition.leading[node] = fact.leader_epoch
+        if any(node == f"broker-{member}" for one in partition.forgotten.values() for member in one.proposed):
+            partition.unclean = True  # it may lack what was committed without it
 
     def _became_follower(self, node: str, fact: bf.BecameFollower) -> None:
         partition = self.of(fact.log)
@@ -305,7 +309,14 @@ class Ghosts:
         partition.proposed[node] = ((*before, *fact.isr) if at == epoch else fact.isr, epoch)
 
     def _isr(self, node: str, fact: bf.IsrCommitted) -> None:
-        self.of(fact.log).isr[node] = fact
+        partition = self.of(fact.log)
+        partition.isr[node] = fact
+        forgotten = partition.forgotten.get(node)
+        if forgotten is not None and fact.partition_epoch > forgotten.partition_epoch:
+            del partition.forgotten[node]
+
+    def _forgotten(self, node: str, fact: bf.IsrProposalForgotten) -> None:
+        self.of(fact.log).forgotten[node] = fact
 
     def _deleted(self, node: str, fact: bf.ReplicaDeleted) -> None:
         partition = self.of(fact.log)
@@ -441,6 +452,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.BecameFollower: Ghosts._became_follower,
     bf.IsrProposed: Ghosts._proposed,
     bf.IsrCommitted: Ghosts._isr,
+    bf.IsrProposalForgotten: Ghosts._forgotten,
     bf.ReplicaDeleted: Ghosts._deleted,
     bf.ReplicaOffline: Ghosts._offline,
     cf.PartitionRegistered: Ghosts._registered,

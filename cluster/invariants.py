@@ -146,11 +146,17 @@ def _texts(found: Sequence[GhostBatch | int]) -> str:
 
 
 def strong_isr(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wrong:
-    """Everything below a current leader's high watermark is on every member of the controller's ISR [H2]."""
+    """Everything below a current leader's high watermark is on every member of the controller's ISR [H2].
+
+    But for one that the leader has asked for and forgotten, as Kafka's does (``docs/isr.md``).
+    """
     partition = ghosts.of(fact.log)
     if not fact.leads or partition.current_leader != node or partition.registered is None:
         return
+    forgotten = partition.forgotten.get(node)
     for member in partition.registered.isr:
+        if forgotten is not None and member in forgotten.proposed and member not in partition.isr[node].maximal:
+            continue
         log = partition.logs.get(f"broker-{member}")
         if log is None or log.end < fact.to:
             end = 0 if log is None else log.end

@@ -34,6 +34,9 @@ WITHIN_RATE = rule("throttle.within", "{rate} bytes per second are within {setti
 NOT_BEHIND = rule("throttle.not-behind", "it is not behind any more")
 NOT_LISTED = rule("throttle.not-listed", "no list of its topic names it any more")
 PROPOSAL_REFUSED = rule("isr.refused", "the controller answered {error}")
+SAME_EPOCH = rule(
+    "isr.same-epoch", "the metadata has come to partition epoch {partition_epoch}, which was known already"
+)
 
 
 @fact(STATE)
@@ -133,6 +136,16 @@ class IsrCommitted:
 @fact(DECISION)
 class IsrProposalRefused:
     log: str
+    because: Because
+
+
+@fact(DECISION)
+class IsrProposalForgotten:
+    """A leader no longer counts what it has asked for, though the controller may grant it yet."""
+
+    log: str
+    proposed: tuple[int, ...]
+    partition_epoch: int
     because: Because
 
 

@@ -10,7 +10,8 @@ from kafsim.broker.partition import Partition
 from kafsim.broker.replica_progress import ReplicaProgress
 from kafsim.controller.metadata_state import PartitionState
 from kafsim.protocol import errors
-from kafsim.protocol.effects import Outbox
+from kafsim.protocol.effects import HAPPENED, Outbox
+from kafsim.protocol.facts.broker import IsrProposalForgotten
 from kafsim.protocol.messages.fetch import FetchPartition
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.protocol.types import Micros, TopicPartition
@@ -122,6 +123,20 @@ def test_one_about_to_join_holds_it_back_already() -> None:
     assert leader.high_watermark == 0
     leader.fetch(3, 2, now=LAG_MAX + 2)
     assert leader.high_watermark == 2
+
+
+def test_one_about_to_join_is_forgotten_when_the_metadata_comes_to_an_epoch_that_is_known_already() -> None:
+    """As Kafka does, though the controller may take it in yet; the fact tells."""
+    leader = Leader(isr=(1, 2))
+    leader.fetch(3, 0)
+    leader.append(2, now=LAG_MAX + 1)
+    leader.fetch(2, 2, now=LAG_MAX + 1)
+    assert leader.high_watermark == 0
+    leader.epoch -= 1
+    leader.become((1, 2), leader_epoch=1, now=LAG_MAX + 2)
+    assert leader.high_watermark == 2
+    told = [effect[1] for effect in leader.broker.outbox.effects if effect[0] == HAPPENED]
+    assert [one.proposed for one in told if isinstance(one, IsrProposalForgotten)] == [(1, 2, 3)]
 
 
 def test_a_lagging_member_is_asked_out_and_counts_until_that_is_confirmed() -> None:
