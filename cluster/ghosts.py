@@ -83,6 +83,13 @@ class GhostLog:
         return self.batches[index].epoch if found else None
 
 
+class Forgotten(NamedTuple):
+    """At which partition epoch; ``is_counted``: the leader has heard that it is in the ISR."""
+
+    partition_epoch: int
+    is_counted: bool = False
+
+
 @attrs.define
 class GhostPartition:
     """``true_high_watermark``: the largest that any leader ever reached."""
@@ -108,11 +115,20 @@ class GhostPartition:
     """The ISR as each leader has it."""
     proposed: dict[str, tuple[tuple[int, ...], int]] = attrs.field(factory=dict)
     """All that each leader asked for at one partition epoch."""
-    forgotten: dict[str, bf.IsrProposalForgotten] = attrs.field(factory=dict)
-    """What each leader does not count any more, as long as the metadata tells it nothing newer."""
+    forgotten: dict[int, Forgotten] = attrs.field(factory=dict)
+    """Brokers that a leader asked into the ISR and does not count, though they may come into it."""
     compacted: int = 0
     unclean: bool = False
     """A leader was elected from outside: records may be gone by choice."""
+
+    def is_forgotten(self, member: int) -> bool:
+        """May it lack what is committed, for its leader has not counted it? No more once it has caught up."""
+        one = self.forgotten.get(member)
+        log = self.logs.get(f"broker-{member}")
+        if one is not None and one.is_counted and log is not None and log.end >= self.true_high_watermark:
+            del self.forgotten[member]
+            return False
+        return one is not None
 
     def log(self, node: str) -> GhostLog:
         log = self.logs.get(node)
@@ -293,7 +309,7 @@ class Ghosts:
         partition = self.of(fact.log)
         partition.leaders.setdefault(fact.leader_epoch, node)
         partition.leading[node] = fact.leader_epoch
-        if any(node == f"broker-{member}" for one in partition.forgotten.values() for member in one.proposed):
+        if any(node == f"broker-{member}" and partition.is_forgotten(member) for member in list(partition.forgotten)):
             partition.unclean = True  # it may lack what was committed without it
 
     def _became_follower(self, node: str, fact: bf.BecameFollower) -> None:
@@ -311,12 +327,18 @@ class Ghosts:
     def _isr(self, node: str, fact: bf.IsrCommitted) -> None:
         partition = self.of(fact.log)
         partition.isr[node] = fact
-        forgotten = partition.forgotten.get(node)
-        if forgotten is not None and fact.partition_epoch > forgotten.partition_epoch:
-            del partition.forgotten[node]
+        for member, one in list(partition.forgotten.items()):
+            if fact.partition_epoch > one.partition_epoch and member in fact.maximal:
+                partition.forgotten[member] = one._replace(is_counted=True)
+            elif fact.partition_epoch > one.partition_epoch:
+                del partition.forgotten[member]
 
     def _forgotten(self, node: str, fact: bf.IsrProposalForgotten) -> None:
-        self.of(fact.log).forgotten[node] = fact
+        partition = self.of(fact.log)
+        known = partition.isr.get(node)
+        for member in fact.proposed:
+            if known is None or member not in known.isr:
+                partition.forgotten[member] = Forgotten(fact.partition_epoch)
 
     def _deleted(self, node: str, fact: bf.ReplicaDeleted) -> None:
         partition = self.of(fact.log)

@@ -153,9 +153,8 @@ def strong_isr(ghosts: Ghosts, node: str, fact: bf.HighWatermarkMoved) -> Wrong:
     partition = ghosts.of(fact.log)
     if not fact.leads or partition.current_leader != node or partition.registered is None:
         return
-    forgotten = partition.forgotten.get(node)
     for member in partition.registered.isr:
-        if forgotten is not None and member in forgotten.proposed and member not in partition.isr[node].maximal:
+        if partition.is_forgotten(member):
             continue
         log = partition.logs.get(f"broker-{member}")
         if log is None or log.end < fact.to:
@@ -175,7 +174,9 @@ def candidate_completeness(ghosts: Ghosts, _: str, fact: cf.PartitionRegistered 
         for member in (*registered.isr, *registered.elr) if registered is not None and not partition.unclean else ():
             log = partition.logs.get(f"broker-{member}")
             running = f"broker-{member}" in ghosts.running
-            if log is not None and running and log.end < partition.true_high_watermark:
+            if log is None or not running or partition.is_forgotten(member):
+                continue
+            if log.end < partition.true_high_watermark:
                 committed = partition.true_high_watermark
                 yield f"broker {member} may lead {name} and ends at {log.end}, committed is {committed}"
 
