@@ -120,6 +120,8 @@ class GhostPartition:
     compacted: int = 0
     unclean: bool = False
     """A leader was elected from outside: records may be gone by choice."""
+    is_hollow: bool = False
+    """Or one that may lack what was committed while its leader did not count it; that is unclean too."""
 
     def is_forgotten(self, member: int) -> bool:
         """May it lack what is committed, for its leader has not counted it? No more once it has caught up."""
@@ -310,7 +312,7 @@ class Ghosts:
         partition.leaders.setdefault(fact.leader_epoch, node)
         partition.leading[node] = fact.leader_epoch
         if any(node == f"broker-{member}" and partition.is_forgotten(member) for member in list(partition.forgotten)):
-            partition.unclean = True  # it may lack what was committed without it
+            partition.unclean = partition.is_hollow = True
 
     def _became_follower(self, node: str, fact: bf.BecameFollower) -> None:
         partition = self.of(fact.log)

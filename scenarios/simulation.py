@@ -54,6 +54,11 @@ class Run:
     skipped_faults: int = 0
     """Operations that found nobody, or a node in the wrong state."""
 
+    hollow: tuple[str, ...] = ()
+    """Partitions that were led by a replica which its leader had asked into the ISR and forgotten (``docs/isr.md``).
+
+    What was acknowledged there may be lost, as in Kafka.
+    """
     @property
     def ok(self) -> bool:
         return not self.violations and not self.differences and self.stuck is None
@@ -168,6 +173,7 @@ class _Oracles:
             stuck=self.stuck,
             skipped_faults=self.skipped.count,
         )
+            hollow=tuple(name for name, one in self.monitor.ghosts.partitions.items() if one.is_hollow),
 
 
 def run_story(story: Story, options: Options) -> Run:

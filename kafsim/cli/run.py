@@ -162,6 +162,7 @@ def summary(found: Runnable, done: Run) -> dict[str, Any]:
         "reordered": seen.reordered,
         "unavailable_seconds": done.unavailable,
         "skipped_faults": done.skipped_faults,
+        "hollow": list(done.hollow),
         "latency_p50_ms": seen.latency_p50_ms,
         "latency_p99_ms": seen.latency_p99_ms,
         "examples": list(seen.examples),
@@ -198,6 +199,8 @@ def _print(about: dict[str, Any], done: Run, repeat: str) -> None:
         print(f"stuck        {done.stuck}")
     for partition, seconds in about["unavailable_seconds"].items():
         print(f"unavailable  {partition}: {seconds:.3f} s")
+    if done.hollow:
+        print(f"hollow       {', '.join(done.hollow)}: led by a replica that its leader had forgotten; see docs/isr.md")
     if done.skipped_faults:
         print(f"faults       {done.skipped_faults} found nobody, or a node that was down or up already")
     print(f"latency      p50 {about['latency_p50_ms']:.2f} ms, p99 {about['latency_p99_ms']:.2f} ms")

@@ -31,10 +31,10 @@ def test_any_plan(plan: Plan) -> None:
     assert run.differences == ()
     assert run.stuck is None
     assert run.history.unanswered == 0
-    assert run.history.lost == 0
+    assert run.history.lost == 0 or run.hollow
     # A producer that has to begin its sequences anew may write again what it did not know to be written, as Kafka's
     # does; without that, idempotence holds.
-    if not run.history.epoch_bumps:
+    if not run.history.epoch_bumps and not run.hollow:
         assert run.history.duplicated == run.history.reordered == 0
 
 
@@ -45,7 +45,8 @@ def test_any_plan_of_a_group(plan: Plan) -> None:
     assert run.violations == ()
     assert run.differences == ()
     assert run.stuck is None
-    assert run.history.unanswered == run.history.lost == 0
+    assert run.history.unanswered == 0
+    assert run.history.lost == 0 or run.hollow
 
 
 @pytest.mark.parametrize("number", range(10))
