@@ -47,11 +47,13 @@ from kafsim.broker.replica_selector import ReplicaSelector
 from kafsim.controller.api_versions import ApiVersionsApi
 from kafsim.controller.controller_channel import ControllerChannel
 from kafsim.controller.raft.raft_client import POLL, RaftClient
+from kafsim.coordinator.consumer_group_service import ConsumerGroupService
 from kafsim.coordinator.coordinator_runtime import TIMERS as COORDINATOR_TIMERS
 from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
 from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
 from kafsim.coordinator.group_coordinator_service import GroupCoordinatorService
 from kafsim.coordinator.offset_service import OffsetService
+from kafsim.coordinator.topics import Topics
 from kafsim.protocol.effects import Terminate
 from kafsim.protocol.messages.add_raft_voter import AddRaftVoterRequest
 from kafsim.protocol.messages.alter_configs import AlterConfigsRequest
@@ -142,7 +144,8 @@ class Broker:
             metadata_offset=lambda: self.metadata.applied,
             on_state=self._on_state,
         )
-        self.groups = CoordinatorRuntime(given, settings, lambda index: OffsetsPartition(self.replicas, index))
+        topics = Topics(self.metadata.state, lambda: self.metadata.applied)
+        self.groups = CoordinatorRuntime(given, settings, lambda index: OffsetsPartition(self.replicas, index), topics)
         self.replicas.groups = self.groups  # type: ignore[assignment]
         self._elections = CoordinatorElections(self.groups, self.metadata.state, given.address.id)
         self.replicas.failures.on_failed = self.lifecycle.propagate_failure
@@ -208,6 +211,9 @@ class Broker:
                 self.outbox, self.metadata.state, self.groups.partition_of, self._create_offsets_topic
             ).handle,
             **GroupCoordinatorService(self.outbox, self.groups, self.settings).apis,
+            **ConsumerGroupService(
+                self.outbox, self.groups, self.settings, lambda name: self.metadata.state.features.get(name) or 0
+            ).apis,
             **OffsetService(self.outbox, self.groups, self.metadata.state).apis,
         }
         apis[ApiVersionsRequest] = ApiVersionsApi(

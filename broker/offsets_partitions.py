@@ -82,6 +82,7 @@ class CoordinatorElections:
         if first:
             self._runtime.start(self._metadata.partition_counts.get(topic_id) if topic_id else None)
         gone: dict[Uuid, None] = {}
+        self._runtime.topics.on_changed(dict.fromkeys(key[0] for key in touched))
         for key in touched:
             if key[0] in (topic_id, self._topic_id):
                 self._follow(now, key)

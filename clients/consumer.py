@@ -19,6 +19,7 @@ from kafsim.clients.assignors.assignor import Assignor
 from kafsim.clients.backoff import Backoff
 from kafsim.clients.client import Client
 from kafsim.clients.consumer_coordinator import ConsumerCoordinator
+from kafsim.clients.consumer_group import ConsumerGroupMember
 from kafsim.clients.errors import (
     CLOSED,
     IllegalStateError,
@@ -30,8 +31,8 @@ from kafsim.clients.errors import (
 from kafsim.clients.extensions import ConsumerInterceptor, RebalanceListener, consume
 from kafsim.clients.fetch_buffer import Collected
 from kafsim.clients.fetcher import RETRY_TIMER, Fetcher
-from kafsim.clients.group_calls import GroupCalls
-from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
+from kafsim.clients.group_calls import AnyGroup, GroupCalls
+from kafsim.clients.group_offsets import OffsetAndMetadata
 from kafsim.clients.membership import HEARTBEAT_TIMER
 from kafsim.clients.metadata import Leader
 from kafsim.clients.offsets import BY_DURATION, EARLIEST, LATEST, OffsetFinder, reset_policy
@@ -100,21 +101,24 @@ class Consumer(Client):
         self._timeout = millis(settings["request.timeout.ms"])
         self._is_closed = False
         self._asks_committed = False
-        self.group: ConsumerCoordinator | None = None
+        self.group: AnyGroup | None = None
         self._group_calls: GroupCalls | None = None
         if settings["group.id"] is not None:
-            self.group = ConsumerCoordinator(
-                given,
-                settings,
-                self.network,
-                self.metadata,
-                self.subscriptions,
-                assignors or [BUILT_IN[name]() for name in settings["partition.assignment.strategy"]],
-                is_polling=lambda: bool(self._polls),
-                on_assigned=self._on_assigned,
-            )
+            self.group = self._make_group(given, assignors)
             backoff = Backoff(settings["retry.backoff.ms"], settings["retry.backoff.max.ms"], given.entropy)
             self._group_calls = GroupCalls(given.outbox, self.group, settings, backoff)
+
+    def _make_group(self, given: Surroundings, assignors: Sequence[Assignor]) -> AnyGroup:
+        settings = self.settings
+        shared = (given, settings, self.network, self.metadata, self.subscriptions)
+        if settings["group.protocol"] == "consumer":
+            return ConsumerGroupMember(*shared, is_polling=lambda: bool(self._polls), on_assigned=self._on_assigned)
+        return ConsumerCoordinator(
+            *shared,
+            assignors or [BUILT_IN[name]() for name in settings["partition.assignment.strategy"]],
+            is_polling=lambda: bool(self._polls),
+            on_assigned=self._on_assigned,
+        )
 
     # ------------------------------------------------------------------------------ inputs
 
@@ -189,7 +193,7 @@ class Consumer(Client):
     def _subscribe(
         self,
         now: Micros,
-        group: ConsumerCoordinator,
+        group: AnyGroup,
         topics: tuple[str, ...],
         pattern: str | None,
         listener: RebalanceListener | None,
@@ -295,6 +299,7 @@ class Consumer(Client):
         self._find_offsets(now)
         if self.group is not None and self._group_calls is not None:
             self.group.channel.run(now)
+            self.group.drive(now)
             self._group_calls.run(now)
         if self._polls or self._positions:
             if self._poll_group(now):
@@ -326,7 +331,7 @@ class Consumer(Client):
         if waiting:
             self._reset(now, waiting)
 
-    def _ask_committed(self, now: Micros, group: ConsumerCoordinator, partitions: list[TopicPartition]) -> None:
+    def _ask_committed(self, now: Micros, group: AnyGroup, partitions: list[TopicPartition]) -> None:
         """Begin where the group has come to."""
         if self._asks_committed:
             return
@@ -343,7 +348,7 @@ class Consumer(Client):
                         one = answer[state.tp]
                         state.seek(FetchPosition(one.offset, one.leader_epoch, self._leader(state.tp)))
                 self._begin_where_told([state for state in waiting if state.tp not in answer])
-            elif answer.code in RETRIABLE:
+            elif answer.code in group.offsets.retriable_fetch:
                 for state in waiting:
                     state.next_try = Micros(at + self._pause)
                 self.outbox.set_timer(RETRY_TIMER, Micros(at + self._pause))

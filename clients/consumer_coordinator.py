@@ -13,19 +13,17 @@ from typing import Any
 
 from kafsim.clients.assignors.assignor import COOPERATIVE, EAGER, Assignment, Assignor, Subscription
 from kafsim.clients.assignors.constrained import AssignmentError
-from kafsim.clients.backoff import Backoff
-from kafsim.clients.coordinator_channel import CoordinatorChannel
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets, OffsetAndMetadata
-from kafsim.clients.membership import Generation, Membership
+from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer
+from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets
+from kafsim.clients.membership import Generation, Membership, MemberState
 from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
 from kafsim.clients.subscription_state import SubscriptionState
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions, decode_subscription, encode
 from kafsim.protocol.facts import client as facts
-from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.java import text_order
 from kafsim.protocol.messages.consumer_protocol import (
     ConsumerProtocolAssignment,
@@ -39,12 +37,10 @@ from kafsim.protocol.types import Micros, TopicPartition, by_topic, millis
 from kafsim.protocol.wire.primitives import WireError
 
 INTERNAL = frozenset({"__consumer_offsets", "__transaction_state"})
-AUTO_COMMIT_TIMER = "auto-commit"
 NO_ASSIGNMENT = (
     "The assignment that the coordinator gave to this member has {} bytes and cannot be read. The assignor of the "
     "group's leader may have left this member out."
 )
-CALLBACK_FAILED = "User rebalance callback throws an error"
 Snapshot = dict[str, tuple[frozenset[str], ...]]
 
 
@@ -73,8 +69,8 @@ class FreshMetadata:
         return True
 
 
-class ConsumerCoordinator:
-    """Only for a consumer with a ``group.id``. ``on_assigned``: the partitions of the consumer are others now."""
+class ConsumerCoordinator(GroupConsumer):
+    """``is_polling``: does somebody poll at this moment?"""
 
     def __init__(
         self,
@@ -88,30 +84,22 @@ class ConsumerCoordinator:
         is_polling: Callable[[], bool],
         on_assigned: Callable[[Micros], None],
     ) -> None:
-        self._outbox = given.outbox
-        self._settings = settings
-        self._metadata = metadata
-        self._subscriptions = subscriptions
-        self._assignors = list(assignors)
-        self._on_assigned = on_assigned
-        backoff = Backoff(settings["retry.backoff.ms"], settings["retry.backoff.max.ms"], given.entropy)
-        self.channel = CoordinatorChannel(given.outbox, network, metadata, backoff, settings["group.id"])
-        self.membership = Membership(given.outbox, self.channel, settings, self, is_polling)
+        super().__init__(given, settings, network, metadata, subscriptions, on_assigned)
         self.offsets = GroupOffsets(self.channel, settings)
-        self.is_subscribed = False
+        self._assignors = list(assignors)
+        self.membership = Membership(given.outbox, self.channel, settings, self, is_polling)
         self.joined = Generation()
         """The last one that it got an assignment in, whatever became of it (Kafka: ``groupMetadata``)."""
-        self._topics: tuple[str, ...] = ()
         self._pattern: re.Pattern[str] | None = None
-        self._listener = RebalanceListener()
         self._joined_topics: frozenset[str] | None = None
         """What it subscribed to when it joined last."""
+        self._known: Snapshot = {}
+        """What the topics that it cares for were when the metadata was new last (Kafka: ``MetadataSnapshot``)."""
         self._snapshot: Snapshot | None = None
-        """What the topics of the group were when this member assigned them as its leader."""
+        """The same when this member assigned them as its leader."""
         self._group_topics: tuple[str, ...] = ()
         self._before_join, self._before_assign = FreshMetadata(metadata), FreshMetadata(metadata)
         self._seen_version = -1
-        self._next_auto_commit = Micros(0)
         self._preparing: Preparing | None = None
         self._prepare_until = self._prepare_again = Micros(0)
 
@@ -121,14 +109,17 @@ class ConsumerCoordinator:
         return COOPERATIVE if all(COOPERATIVE in one.supports for one in self._assignors) else EAGER
 
     @property
-    def topics(self) -> tuple[str, ...]:
-        """Of its subscription."""
-        return self._topics
-
-    @property
     def group_topics(self) -> tuple[str, ...]:
         """Of all members, as far as this one assigns them as their leader."""
         return self._group_topics
+
+    refused_for = errors.NONE
+    """A member of the classic protocol tries again whatever it was refused for."""
+
+    @property
+    def is_stable(self) -> bool:
+        """Is it a member, and nothing under way?"""
+        return self.membership.state is MemberState.STABLE
 
     @property
     def is_by_pattern(self) -> bool:
@@ -147,13 +138,6 @@ class ConsumerCoordinator:
         self._metadata.all_topics = pattern is not None
         self._take_topics(now, topics if pattern is None else self._matching())
         self._metadata.request_new(now)
-
-    def _take_topics(self, now: Micros, topics: tuple[str, ...]) -> None:
-        self._topics = tuple(dict.fromkeys(topics))
-        for topic in self._topics:
-            self._metadata.want(now, topic)
-        for tp, state in self._subscriptions.assigned.items():
-            state.is_subscribed = tp.topic in self._topics
 
     def _matching(self) -> tuple[str, ...]:
         assert self._pattern is not None, "it subscribes by pattern"
@@ -175,6 +159,9 @@ class ConsumerCoordinator:
         self._metadata.all_topics = False
 
     # --------------------------------------------------------------------------------- poll
+
+    def drive(self, now: Micros) -> None:
+        """Heartbeats have a timer of their own."""
 
     def poll(self, now: Micros) -> bool:
         """The part of a poll that is about the group: may positions be looked for? KafkaError for what is fatal."""
@@ -199,59 +186,17 @@ class ConsumerCoordinator:
         self._seen_version = self._metadata.version
         if self._pattern is not None:
             self._take_topics(now, self._matching())
+        covered = set(self._topics) <= set(self._group_topics)
+        self._known = self._look(self._group_topics if covered else (*self._group_topics, *self._topics))
 
     def _metadata_has_changed(self) -> bool:
-        return self._snapshot is not None and self._snapshot != self._look(self._group_topics)
+        return self._snapshot is not None and self._snapshot != self._known
 
     def _look(self, topics: tuple[str, ...]) -> Snapshot:
-        """The topics that are known, with the racks of their partitions if this consumer has one."""
-        found = {topic: self._metadata.racks_of(topic) for topic in topics}
+        """The partitions of topics, with their racks if this consumer has one; none of a topic that is not known."""
+        found = {topic: self._metadata.racks_of(topic) or () for topic in topics}
         with_racks = bool(self._settings["client.rack"])
-        return {
-            t: racks if with_racks else (frozenset(),) * len(racks) for t, racks in found.items() if racks is not None
-        }
-
-    # ------------------------------------------------------------------------------ commits
-
-    def all_consumed(self) -> dict[TopicPartition, OffsetAndMetadata]:
-        """The positions of all partitions that have a valid one."""
-        found = {
-            tp: OffsetAndMetadata(state.position.offset, state.position.epoch)
-            for tp, state in self._subscriptions.assigned.items()
-            if state.is_valid and state.position is not None
-        }
-        if found and self._outbox.heard >= STATE:
-            positions = tuple((str(tp), one.offset) for tp, one in found.items())
-            self._outbox.happened(facts.PositionsTaken(group=self._settings["group.id"], positions=positions))
-        return found
-
-    def _maybe_auto_commit(self, now: Micros) -> None:
-        if not self._settings["enable.auto.commit"]:
-            return
-        interval = millis(self._settings["auto.commit.interval.ms"])
-        if not self._next_auto_commit:
-            self._next_auto_commit = Micros(now + interval)
-        if now >= self._next_auto_commit:
-            self._next_auto_commit = Micros(now + interval)
-            self.offsets.commit(now, self.all_consumed(), self._auto_committed)
-        self._outbox.set_timer(AUTO_COMMIT_TIMER, self._next_auto_commit)
-
-    def _auto_committed(self, now: Micros, error: KafkaError | None) -> None:
-        """What may pass is tried again soon."""
-        self._tell_failed(error)
-        if error is not None and error.code in RETRIABLE:
-            self._next_auto_commit = self._soon(now)
-
-    def _soon(self, now: Micros) -> Micros:
-        at = Micros(now + millis(self._settings["retry.backoff.ms"]))
-        self._outbox.set_timer(AUTO_COMMIT_TIMER, at)
-        return at
-
-    def _tell_failed(self, error: KafkaError | None) -> None:
-        if error is not None:
-            self._outbox.happened(
-                facts.CommitFailed(group=self._settings["group.id"], error=error.name, automatic=True)
-            )
+        return {topic: racks if with_racks else (frozenset(),) * len(racks) for topic, racks in found.items()}
 
     # ----------------------------------------------------------------------- hooks of a join
 
@@ -331,7 +276,8 @@ class ConsumerCoordinator:
             self._metadata.want(now, topic)
         if not self._before_assign.is_there():
             return None
-        self._snapshot = self._look(topics)
+        self._look_at_metadata(now)
+        self._snapshot = self._known
         if joined.skip_assignment:
             return {}
         assignor = next((one for one in self._assignors if one.name == joined.protocol_name), None)
@@ -401,10 +347,6 @@ class ConsumerCoordinator:
 
     # ------------------------------------------------------------------------------- giving
 
-    def _take(self, partitions: tuple[TopicPartition, ...], now: Micros) -> None:
-        self._subscriptions.assign(partitions)
-        self._on_assigned(now)
-
     def _give_up_all(self) -> None:
         """It leaves, or is closed."""
         owned = tuple(sorted(self._subscriptions.assigned))
@@ -425,28 +367,6 @@ class ConsumerCoordinator:
             self.membership.leave(now, "the consumer is being closed", then)
         else:
             then(now)
-
-    def _tell_revoked(self, partitions: tuple[TopicPartition, ...]) -> bool:
-        self._outbox.happened(
-            facts.PartitionsRevoked(group=self._settings["group.id"], partitions=tuple(map(str, partitions)))
-        )
-        return self._call(self._listener.on_partitions_revoked, partitions)
-
-    def _tell_lost(self, partitions: tuple[TopicPartition, ...]) -> bool:
-        self._outbox.happened(
-            facts.PartitionsLost(group=self._settings["group.id"], partitions=tuple(map(str, partitions)))
-        )
-        return self._call(self._listener.on_partitions_lost, partitions)
-
-    def _call(
-        self, callback: Callable[[tuple[TopicPartition, ...]], None], partitions: tuple[TopicPartition, ...]
-    ) -> bool:
-        try:
-            callback(partitions)
-        except Exception as error:  # noqa: BLE001  # a user's code may fail in any way
-            self._outbox.happened(facts.ExtensionFailed(what="rebalance listener", error=repr(error)))
-            return False
-        return True
 
 
 def _subscription(blob: ConsumerProtocolSubscription, instance: str | None) -> Subscription:

@@ -95,7 +95,7 @@ class CoordinatorChannel:
     def _tell_waiting(self, now: Micros, *, known: bool) -> None:
         waiting, self._waiting = self._waiting, []
         for then in waiting:
-            then(now, known)
+            then(now, known and self._node is not None)  # what one of them does may lose the coordinator
 
     def _pause(self, now: Micros) -> None:
         self._not_before = Micros(now + self._backoff.after(self._attempts))

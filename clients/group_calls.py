@@ -11,12 +11,15 @@ import attrs
 
 from kafsim.clients.backoff import Backoff
 from kafsim.clients.consumer_coordinator import ConsumerCoordinator
-from kafsim.clients.errors import CLOSED, IllegalStateError, KafkaError, KafkaTimeoutError
+from kafsim.clients.consumer_group import ConsumerGroupMember
+from kafsim.clients.errors import CLOSED, CommitFailedError, IllegalStateError, KafkaError, KafkaTimeoutError
 from kafsim.clients.group_offsets import RETRIABLE, OffsetAndMetadata
+from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts.client import CommitFailed, OffsetsCommitAnswered
 from kafsim.protocol.types import CallId, Micros, TopicPartition, millis
 
+AnyGroup = ConsumerCoordinator | ConsumerGroupMember
 TIMER = "group-calls"
 CLOSE_MS = 30_000
 
@@ -39,7 +42,7 @@ class Waiting:
 class GroupCalls:
     """Of one consumer that has a group."""
 
-    def __init__(self, outbox: Outbox, group: ConsumerCoordinator, settings: dict[str, Any], backoff: Backoff) -> None:
+    def __init__(self, outbox: Outbox, group: AnyGroup, settings: dict[str, Any], backoff: Backoff) -> None:
         self._outbox = outbox
         self._group = group
         self._settings = settings
@@ -115,7 +118,7 @@ class GroupCalls:
         one.under_way = False
         if one not in self._waiting:
             return
-        if isinstance(answer, KafkaError) and answer.code in RETRIABLE:
+        if isinstance(answer, KafkaError) and answer.code in self._retriable(one):
             one.not_before = Micros(now + self._backoff.after(one.attempts))
             one.attempts += 1
             self._arm()
@@ -123,6 +126,8 @@ class GroupCalls:
         if one.closes:
             self._leave(now, one)
             return
+        if isinstance(answer, KafkaError) and answer.code == errors.STALE_MEMBER_EPOCH:
+            answer = CommitFailedError(str(answer.message))
         if isinstance(answer, KafkaError) and one.offsets:
             failed = CommitFailed(group=self._settings["group.id"], error=answer.name, automatic=False)
             self._outbox.happened(failed)
@@ -130,6 +135,9 @@ class GroupCalls:
             offsets = tuple((str(tp), offset.offset) for tp, offset in one.offsets.items())
             self._outbox.happened(OffsetsCommitAnswered(group=self._settings["group.id"], offsets=offsets))
         self._finish(one, answer)
+
+    def _retriable(self, one: Waiting) -> frozenset[int]:
+        return RETRIABLE if one.partitions is None else self._group.offsets.retriable_fetch
 
     def _finish(self, one: Waiting, answer: object) -> None:
         self._waiting.remove(one)

@@ -78,6 +78,9 @@ OnFetched = Callable[[Micros, dict[TopicPartition, OffsetAndMetadata] | KafkaErr
 class GroupOffsets:
     """``membership``: None for a consumer whose partitions are assigned by hand."""
 
+    retriable_fetch = RETRIABLE
+    """After these a question for committed offsets may be asked again."""
+
     def __init__(self, channel: CoordinatorChannel, settings: dict[str, Any]) -> None:
         self.membership: Membership | None = None
         self._channel = channel
@@ -122,7 +125,7 @@ class GroupOffsets:
             group_id=self._settings["group.id"],
             generation_id_or_member_epoch=who.id,
             member_id=who.member,
-            group_instance_id=None if self.membership is None else self._settings["group.instance.id"],
+            group_instance_id=self._instance(),
             topics=tuple(OffsetCommitRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
         )
 
@@ -130,6 +133,10 @@ class GroupOffsets:
             then(at, self._outcome(at, response, who))
 
         self._channel.send(now, OFFSET_COMMIT, request, answered, version=VERSION)
+
+    def _instance(self) -> str | None:
+        instance: str | None = self._settings["group.instance.id"]
+        return None if self.membership is None else instance
 
     def _outcome(self, now: Micros, response: OffsetCommitResponse | Lost, who: Generation) -> KafkaError | None:
         """The first error of a partition decides."""
@@ -170,11 +177,18 @@ class GroupOffsets:
     def _send_fetch(self, now: Micros, partitions: list[TopicPartition], then: OnFetched) -> None:
         topics = by_topic(partitions).items()
         asked = tuple(OffsetFetchRequestTopics(name=name, partition_indexes=tuple(i)) for name, i in topics)
-        group = OffsetFetchRequestGroup(group_id=self._settings["group.id"], topics=asked)
+        member, epoch = self._asks_as()
+        group = OffsetFetchRequestGroup(
+            group_id=self._settings["group.id"], member_id=member, member_epoch=epoch, topics=asked
+        )
         request = OffsetFetchRequest(groups=(group,), require_stable=True)
         self._channel.send(
             now, OFFSET_FETCH, request, lambda at, answer: then(at, self._fetched(at, answer)), version=VERSION
         )
+
+    def _asks_as(self) -> tuple[str | None, int]:
+        """The member and its epoch, where they are told."""
+        return None, -1
 
     def _fetched(
         self, now: Micros, response: OffsetFetchResponse | Lost

@@ -11,7 +11,7 @@ leader epochs stay.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, NamedTuple
 
 from kafsim.clients.backoff import Backoff
@@ -90,6 +90,7 @@ class ClientMetadata:
         """Everything is of interest, for a subscription by pattern."""
         self._epochs: dict[TopicPartition, int] = {}
         """The largest leader epochs seen; they outlive a new beginning."""
+        self._wanted_ids: dict[Uuid, None] = {}
         self._new: dict[str, None] = {}
         """Topics that no answer has named yet."""
         self._asking = False
@@ -121,6 +122,12 @@ class ClientMetadata:
             self.maybe_ask(now)
         elif topic not in self.partition_counts:
             self.request_update(now)
+
+    def want_ids(self, now: Micros, ids: Iterable[Uuid]) -> None:
+        """Only these topics are of interest of those whose names nobody has told."""
+        self._wanted_ids = dict.fromkeys(ids)
+        if any(id_ not in self.topic_names for id_ in self._wanted_ids):
+            self.request_new(now)
 
     def request_new(self, now: Micros) -> None:
         """Another answer is wanted than the one that is on its way, for something new is asked about."""
@@ -208,6 +215,8 @@ class ClientMetadata:
         self._asked_all = not only_new
         self._asking, self._wants_new = True, False
         asked = tuple(MetadataRequestTopic(name=topic) for topic in (self._new if only_new else self.topics))
+        unnamed = [id_ for id_ in self._wanted_ids if id_ not in self.topic_names]
+        asked += tuple(MetadataRequestTopic(topic_id=id_, name=None) for id_ in unnamed)
         request = MetadataRequest(
             topics=None if self.all_topics else asked,
             allow_auto_topic_creation=self._auto_create,
@@ -285,16 +294,18 @@ class ClientMetadata:
                 self._wants_all |= topic.error_code in errors.INVALID_METADATA
                 self._forget(topic.name)
             else:
-                self._take_topic(topic.name, topic)
+                self._take_topic(now, topic.name, topic)
 
     def _drop_idle(self, now: Micros, idle: Micros) -> None:
         for topic in [name for name, at in self.topics.items() if at + idle <= now and name not in self._new]:
             del self.topics[topic]
             self._forget(topic)
 
-    def _take_topic(self, name: str, topic: MetadataResponseTopic) -> None:
+    def _take_topic(self, now: Micros, name: str, topic: MetadataResponseTopic) -> None:
         if name not in self.topics and not self.all_topics:
-            return
+            if topic.topic_id not in self._wanted_ids:
+                return
+            self.topics[name] = now
         is_other = self.topic_ids.get(name) != topic.topic_id
         if is_other and name in self.topic_ids:
             self._forget(name)

@@ -14,6 +14,7 @@ from kafsim.broker.partition import Partition
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.ghosts import GhostBatch, GhostPartition, Ghosts
 from kafsim.coordinator.classic_group import EMPTY, STABLE, ClassicGroup
+from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.shard import GroupShard, OffsetAndMetadata, OffsetKey
 from kafsim.protocol.uuid import ZERO_UUID
 
@@ -40,7 +41,9 @@ def _coordinators(cluster: Cluster) -> Iterator[str]:
                     continue
                 if ours is None or theirs is None:
                     yield f"broker {id_}: group {name} is {'not there' if ours is None else 'not in the log'}"
-                elif ours.state in (EMPTY, STABLE) and _members(ours) != _members(theirs):
+                elif (ours.state in (EMPTY, STABLE) or isinstance(ours, ConsumerGroup)) and _members(ours) != _members(
+                    theirs
+                ):
                     yield f"broker {id_} has group {name} as {_members(ours)}, its log says {_members(theirs)}"
 
 
@@ -50,7 +53,10 @@ def _offsets(shard: GroupShard) -> dict[OffsetKey, OffsetAndMetadata]:
     return {key: one if one.expires_ms < 0 else attrs.evolve(one, topic_id=ZERO_UUID) for key, one in every}
 
 
-def _members(group: ClassicGroup) -> tuple[object, ...]:
+def _members(group: ClassicGroup | ConsumerGroup) -> tuple[object, ...]:
+    if isinstance(group, ConsumerGroup):
+        tables = (group.members, group.targets, group.numbers, group.regexes)
+        return tuple(sorted(table.items()) for table in tables)
     members = sorted((m.id, m.instance, m.assignment) for m in group.members.values())
     return (group.state, group.generation, group.protocol, group.leader, members)
 

@@ -190,14 +190,47 @@ class GhostQuorum:
         return tuple(f"{role}-{voter}" for voter in self.voters.get(leader, ()))
 
 
+class GhostMember(NamedTuple):
+    """Of a consumer group: its epoch, what it has or has not given up, and the epoch before."""
+
+    epoch: int
+    partitions: frozenset[str]
+    previous: int = -1
+
+
 @attrs.define
 class GhostGroup:
-    """A classic group, as its coordinators have stated it."""
+    """As its coordinators have stated it, and its members.
+
+    ``is_consumer``: of the consumer protocol; ``generation`` is that of a classic one.
+    """
 
     generation: int = 0
     """The last one whose assignment is committed."""
     owners: dict[tuple[int, str], str] = attrs.field(factory=dict)
     """Generation and partition, to the member that says it has it."""
+    is_consumer: bool = False
+    members: dict[str, GhostMember] = attrs.field(factory=dict)
+    given: dict[str, str] = attrs.field(factory=dict)
+    """Partition, to the member of a consumer group that has it or has not given it up; of several the first."""
+    holders: dict[str, tuple[str, str]] = attrs.field(factory=dict)
+    """Partition, to the member and the node that says it reads it."""
+
+    def put(self, id_: str, member: GhostMember | None) -> None:
+        """A member of a consumer group is now this, or is none any more."""
+        before = self.members.pop(id_, None)
+        for name in () if before is None else before.partitions:
+            if self.given.get(name) == id_:
+                del self.given[name]
+        if member is not None:
+            self.members[id_] = member._replace(previous=-1 if before is None else before.epoch)
+            for name in sorted(member.partitions):
+                self.given.setdefault(name, id_)
+
+    def forget(self) -> None:
+        """What is not known any more."""
+        self.members.clear()
+        self.given.clear()
 
 
 class Ghosts:
@@ -293,16 +326,41 @@ class Ghosts:
     def _group_assigned(self, _: str, fact: gf.AssignmentStored) -> None:
         self.groups.setdefault(fact.group, GhostGroup()).generation = fact.generation
 
-    def _owns(self, _: str, fact: kf.PartitionsAssigned) -> None:
+    def _owns(self, node: str, fact: kf.PartitionsAssigned) -> None:
         group = self.groups.setdefault(fact.group, GhostGroup())
         for name in fact.assigned:
             group.owners.setdefault((fact.generation, name), fact.member)
+            if group.holders.get(name, ("", ""))[0] not in group.members:
+                group.holders[name] = (fact.member, node)
 
     def _member_removed(self, _: str, fact: gf.MemberRemoved) -> None:
         """A static member's place, and what it has, may be another's in the same generation."""
         group = self.groups.get(fact.group)
         if group is not None:
             group.owners = {key: owner for key, owner in group.owners.items() if owner != fact.member}
+            group.put(fact.member, None)
+
+    def _gives_up(self, node: str, fact: kf.PartitionsRevoked | kf.PartitionsLost) -> None:
+        group = self.groups.get(fact.group)
+        for name in fact.partitions if group is not None else ():
+            if group is not None and group.holders.get(name, ("", ""))[1] == node:
+                del group.holders[name]
+
+    def _consumer_group_loaded(self, _: str, fact: gf.ConsumerGroupLoaded) -> None:
+        """What the coordinator before has not committed is not known any more."""
+        group = self.groups.setdefault(fact.group, GhostGroup())
+        group.is_consumer = True
+        group.forget()
+
+    def _reconciled(self, _: str, fact: gf.MemberReconciled) -> None:
+        group = self.groups.setdefault(fact.group, GhostGroup())
+        group.is_consumer = True
+        group.put(fact.member, GhostMember(fact.epoch, frozenset((*fact.assigned, *fact.pending))))
+
+    def _converted(self, _: str, fact: gf.GroupConverted) -> None:
+        group = self.groups.setdefault(fact.group, GhostGroup())
+        group.is_consumer, group.generation = fact.type == "consumer", fact.epoch
+        group.forget()
 
     def _group_removed(self, _: str, fact: gf.GroupRemoved) -> None:
         self.groups.pop(fact.group, None)
@@ -469,6 +527,11 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.RecordsAcknowledged: Ghosts._acknowledged,
     kf.RecordRead: Ghosts._read,
     kf.PartitionsAssigned: Ghosts._owns,
+    kf.PartitionsRevoked: Ghosts._gives_up,
+    kf.PartitionsLost: Ghosts._gives_up,
+    gf.ConsumerGroupLoaded: Ghosts._consumer_group_loaded,
+    gf.MemberReconciled: Ghosts._reconciled,
+    gf.GroupConverted: Ghosts._converted,
     gf.AssignmentStored: Ghosts._group_assigned,
     gf.MemberRemoved: Ghosts._member_removed,
     gf.GroupRemoved: Ghosts._group_removed,

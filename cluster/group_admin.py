@@ -11,6 +11,12 @@ from kafsim.clients.errors import KafkaError
 from kafsim.cluster.handles import Handle, partition_of
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions
+from kafsim.protocol.messages.consumer_group_describe import (
+    Assignment,
+    ConsumerGroupDescribeRequest,
+    DescribedGroup,
+    Member,
+)
 from kafsim.protocol.messages.delete_groups import DeleteGroupsRequest
 from kafsim.protocol.messages.describe_groups import DescribedGroupMember, DescribeGroupsRequest
 from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
@@ -30,7 +36,8 @@ from kafsim.protocol.types import TopicPartition, by_topic
 from kafsim.protocol.wire.primitives import WireError
 
 OFFSET_COMMIT, OFFSET_FETCH, LEAVE_GROUP, DESCRIBE_GROUPS, LIST_GROUPS = 8, 9, 13, 15, 16
-DELETE_GROUPS, OFFSET_DELETE = 42, 47
+DELETE_GROUPS, OFFSET_DELETE, CONSUMER_GROUP_DESCRIBE = 42, 47, 69
+CONSUMER_MEMBER = 1
 REMOVED = "member was removed by an admin"
 Partition = TopicPartition | tuple[str, int] | str
 
@@ -43,17 +50,27 @@ class MemberDescription:
     instance_id: str | None
     client_id: str
     assignment: tuple[TopicPartition, ...]
+    epoch: int | None = None
+    target: tuple[TopicPartition, ...] | None = None
+    is_upgraded: bool | None = None
+    """Does it speak the consumer protocol? None in a classic group, as ``epoch`` and ``target`` are."""
 
 
 @attrs.frozen
 class GroupDescription:
-    """``assignor`` is empty while the group is not Stable."""
+    """``assignor`` is empty while a classic group is not Stable.
+
+    ``epoch`` and ``target_epoch``: of a group of the consumer protocol, None of a classic one.
+    """
 
     group: str
     state: str
     protocol_type: str
     assignor: str
     members: tuple[MemberDescription, ...]
+    type: str = "Classic"
+    epoch: int | None = None
+    target_epoch: int | None = None
 
 
 class GroupAdminHandle(Handle):
@@ -70,7 +87,16 @@ class GroupAdminHandle(Handle):
         return found
 
     async def describe_group(self, group: str) -> GroupDescription:
-        """Raises GROUP_ID_NOT_FOUND for one that is not there."""
+        """Of either protocol; raises GROUP_ID_NOT_FOUND for one that is not there."""
+        asked = ConsumerGroupDescribeRequest(group_ids=(group,))
+        ask = calls.Ask(CONSUMER_GROUP_DESCRIBE, asked, to_coordinator_of=group, version=1)
+        found = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
+        if found.error_code not in (errors.GROUP_ID_NOT_FOUND, errors.UNSUPPORTED_VERSION):
+            _raise_for(found.error_code, found.error_message)
+            return _consumer_group(found)
+        return await self._describe_classic(group)
+
+    async def _describe_classic(self, group: str) -> GroupDescription:
         request = DescribeGroupsRequest(groups=(group,))
         ask = calls.Ask(DESCRIBE_GROUPS, request, to_coordinator_of=group, version=6)
         answer = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
@@ -153,6 +179,37 @@ class GroupAdminHandle(Handle):
 def _raise_for(error: int, message: str | None = None) -> None:
     if error != errors.NONE:
         raise KafkaError(error, message)
+
+
+def _consumer_group(given: DescribedGroup) -> GroupDescription:
+    return GroupDescription(
+        given.group_id,
+        given.group_state,
+        "consumer",
+        given.assignor_name,
+        tuple(map(_consumer_member, given.members)),
+        type="Consumer",
+        epoch=given.group_epoch,
+        target_epoch=given.assignment_epoch,
+    )
+
+
+def _consumer_member(given: Member) -> MemberDescription:
+    return MemberDescription(
+        given.member_id,
+        given.instance_id,
+        given.client_id,
+        _partitions(given.assignment),
+        epoch=given.member_epoch,
+        target=_partitions(given.target_assignment),
+        is_upgraded=given.member_type == CONSUMER_MEMBER,
+    )
+
+
+def _partitions(given: Assignment) -> tuple[TopicPartition, ...]:
+    return tuple(
+        TopicPartition(topic.topic_name, index) for topic in given.topic_partitions for index in topic.partitions
+    )
 
 
 def _member(given: DescribedGroupMember) -> MemberDescription:

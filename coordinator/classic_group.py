@@ -87,6 +87,11 @@ class ClassicGroup:
         self.newly_added = False
         """Somebody joined since the initial delay was begun last."""
 
+    @property
+    def is_simple(self) -> bool:
+        """Is it there only because offsets were committed?"""
+        return self.state == EMPTY and self.protocol_type is None and not self.pending
+
     # ----------------------------------------------------------------------------- members
 
     def add(self, member: Member, protocol_type: str) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Protocol
 
-from kafsim.coordinator.group_metadata_manager import GroupMetadataManager
-from kafsim.coordinator.offset_metadata_manager import OffsetMetadataManager
+from kafsim.coordinator.coordinator import Coordinator
 from kafsim.coordinator.shard import GroupShard, PartitionLog
+from kafsim.coordinator.topics import Topics
 from kafsim.protocol import errors
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import because
@@ -31,23 +31,21 @@ class HasNumber(Protocol):
     def tp(self) -> TopicPartition: ...
 
 
-class Coordinator:
-    """One shard with what works on it."""
-
-    def __init__(self, shard: GroupShard) -> None:
-        self.shard = shard
-        self.groups = GroupMetadataManager(shard)
-        self.offsets = OffsetMetadataManager(shard, self.groups)
-
-
 class CoordinatorRuntime:
-    """``open_log`` gives the log of a partition that this broker leads."""
+    """``open_log`` gives the log of a partition that this broker leads, ``topics`` are those that the broker knows."""
 
-    def __init__(self, given: Surroundings, settings: dict[str, Any], open_log: Callable[[int], PartitionLog]) -> None:
+    def __init__(
+        self,
+        given: Surroundings,
+        settings: dict[str, Any],
+        open_log: Callable[[int], PartitionLog],
+        topics: Topics,
+    ) -> None:
         self.coordinators: dict[int, Coordinator] = {}
         self._given = given
         self._settings = settings
         self._open_log = open_log
+        self.topics = topics
         self._partitions: int = settings["offsets.topic.num.partitions"]
         self._advanced: dict[int, None] = {}
         """Partitions whose high watermark has moved."""
@@ -75,7 +73,7 @@ class CoordinatorRuntime:
             known.shard.leader_epoch = max(known.shard.leader_epoch, leader_epoch)
             return
         shard = GroupShard(self._given, self._settings, index, self._open_log(index), leader_epoch)
-        self.coordinators[index] = Coordinator(shard)
+        self.coordinators[index] = Coordinator(shard, self.topics)
         why = because(facts.ELECTED, leader_epoch=leader_epoch)
         self._given.outbox.happened(facts.CoordinatorLoading(partition=index, leader_epoch=leader_epoch, because=why))
         self._given.outbox.set_timer((LOAD, index), Micros(now + LOADING))

@@ -12,7 +12,10 @@ from typing import Any
 import attrs
 
 from kafsim.coordinator.classic_group import DEAD, STABLE, ClassicGroup, Parked
-from kafsim.coordinator.coordinator_runtime import Coordinator, CoordinatorRuntime
+from kafsim.coordinator.consumer_group import ConsumerGroup
+from kafsim.coordinator.consumer_group_service import committed_state
+from kafsim.coordinator.coordinator import Coordinator
+from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
 from kafsim.coordinator.group_metadata_manager import refused_join
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
@@ -32,7 +35,7 @@ from kafsim.protocol.schema import changed
 from kafsim.protocol.types import ConnectionId, Header, Micros
 
 TYPE_SINCE, MEMBERS_SINCE, NOT_FOUND_SINCE = 5, 3, 6
-CLASSIC = "classic"
+CLASSIC, CONSUMER = "classic", "consumer"
 Handle = Callable[[Micros, ConnectionId, Header, Any], None]
 
 
@@ -78,7 +81,7 @@ class GroupCoordinatorService:
         if coordinator is None or error:
             self._outbox.reply(connection, header, refused_join(header, error, member_id))
         else:
-            coordinator.groups.join(now, Parked(connection, header), request)
+            coordinator.join(now, Parked(connection, header), request)
 
     def sync(self, now: Micros, connection: ConnectionId, header: Header, request: SyncGroupRequest) -> None:
         unnamed = header.version >= TYPE_SINCE and (request.protocol_type is None or request.protocol_name is None)
@@ -87,7 +90,7 @@ class GroupCoordinatorService:
         if coordinator is None or error:
             self._outbox.reply(connection, header, SyncGroupResponse(error_code=error))
         else:
-            coordinator.groups.sync(now, Parked(connection, header), request)
+            coordinator.sync(now, Parked(connection, header), request)
 
     def heartbeat(self, now: Micros, connection: ConnectionId, header: Header, request: HeartbeatRequest) -> None:
         """While the coordinator loads, all is well."""
@@ -96,7 +99,7 @@ class GroupCoordinatorService:
             error = errors.NONE if error == errors.COORDINATOR_LOAD_IN_PROGRESS else error
             self._outbox.reply(connection, header, HeartbeatResponse(error_code=error))
             return
-        error = coordinator.groups.heartbeat(now, request)
+        error = coordinator.heartbeat(now, request)
 
         def then(_: Micros, lost: int) -> None:
             self._outbox.reply(connection, header, HeartbeatResponse(error_code=lost or error))
@@ -117,7 +120,7 @@ class GroupCoordinatorService:
         if coordinator is None:
             self._outbox.reply(connection, header, LeaveGroupResponse(error_code=error))
             return
-        members, failed = coordinator.groups.leave(now, request)
+        members, failed = coordinator.leave(now, request)
         waits = any(not member.error_code for member in members)
 
         def then(_: Micros, lost: int) -> None:
@@ -144,6 +147,14 @@ class GroupCoordinatorService:
                 error_code=errors.GROUP_ID_NOT_FOUND if known else errors.NONE,
                 error_message=f"Group {id_} not found." if known else None,
             )
+        if isinstance(group, ConsumerGroup):
+            known = version >= NOT_FOUND_SINCE
+            return DescribedGroup(
+                group_id=id_,
+                group_state=DEAD,
+                error_code=errors.GROUP_ID_NOT_FOUND if known else errors.NONE,
+                error_message=f"Group {id_} is not a classic group." if known else None,
+            )
         return _described(group)
 
     def list(self, now: Micros, connection: ConnectionId, header: Header, request: ListGroupsRequest) -> None:
@@ -160,14 +171,19 @@ class GroupCoordinatorService:
             table = coordinator.shard.groups
             for id_ in dict.fromkeys((*table, *table.touched())):
                 group = table.committed(id_)
-                if group is None or (states and group.state.lower() not in states) or (types and CLASSIC not in types):
+                if group is None:
+                    continue
+                is_consumer = isinstance(group, ConsumerGroup)
+                state = committed_state(group) if isinstance(group, ConsumerGroup) else group.state
+                type_ = CONSUMER if is_consumer else CLASSIC
+                if (states and state.lower() not in states) or (types and type_ not in types):
                     continue
                 found.append(
                     ListedGroup(
                         group_id=id_,
                         protocol_type=group.protocol_type or "",
-                        group_state=group.state,
-                        group_type=CLASSIC,
+                        group_state=state,
+                        group_type=type_,
                     )
                 )
         self._outbox.reply(connection, header, ListGroupsResponse(groups=tuple(found)))

@@ -20,7 +20,7 @@ from kafsim.coordinator.classic_group import (
     Parked,
     Protocols,
 )
-from kafsim.coordinator.records import group_record
+from kafsim.coordinator.records import CoordinatorRecord, group_record
 from kafsim.coordinator.shard import GroupShard
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions
@@ -48,19 +48,22 @@ class GroupMetadataManager:
         self._settings = shard.settings
         self._not_emptied: int = errors.NONE
         """The error of the last write of a group that has become empty."""
-        shard.on_loaded = self._on_loaded
-        shard.on_closing = self._on_closing
+        shard.on_loaded.append(self._on_loaded)
+        shard.on_closing.append(self._on_closing)
+
+    def _groups(self) -> list[ClassicGroup]:
+        return [group for group in self._shard.groups.values() if isinstance(group, ClassicGroup)]
 
     def _on_loaded(self, now: Micros) -> None:
-        for group in self._shard.groups.values():
+        for group in self._groups():
             for id_ in group.in_order():
                 self.renew_session(now, group, group.members[id_])
             if len(group.members) > self._settings["group.max.size"]:
                 why = because(facts.TOO_LARGE, most=self._settings["group.max.size"])
-                self._prepare(now, group, why)
+                self.prepare(now, group, why)
 
     def _on_closing(self, now: Micros) -> None:
-        for group in self._shard.groups.values():
+        for group in self._groups():
             state = group.state
             self._to(now, group, DEAD, because(facts.RESIGNED))
             for id_ in group.in_order():
@@ -73,17 +76,23 @@ class GroupMetadataManager:
     # -------------------------------------------------------------------------------- join
 
     def join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
-        group = self._shard.groups.get(request.group_id)
+        group = self._shard.classic(request.group_id)
         if group is None:
             if request.member_id:
                 self._refuse_join(parked, errors.UNKNOWN_MEMBER_ID, request.member_id)
             else:
-                self._create_and_join(now, parked, request)
+                self.create_and_join(now, parked, request, [])
             return
         self._join(now, parked, request, group)
 
-    def _create_and_join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
-        """The empty group is written beside; a failure of that is told to whoever makes it, if it still waits."""
+    def create_and_join(
+        self, now: Micros, parked: Parked, request: JoinGroupRequest, before: list[CoordinatorRecord]
+    ) -> None:
+        """The empty group is written beside, after the records of ``before``, which take away what the group was.
+
+        A failure of that is told to whoever makes it, if it still waits.
+        """
+        was = self._shard.groups.get(request.group_id)
         group = ClassicGroup(request.group_id, self._shard.wall_ms(now))
         record = group_record(group, {})
         self._shard.note_new(group)
@@ -97,9 +106,12 @@ class GroupMetadataManager:
                 if member.join is parked:
                     self._answer_join(member, error, "")
 
-        self._shard.write(now, [record], then, replay=False)
+        self._shard.write(now, [*before, record], then, replay=False)
         if self._shard.end == end:  # it could not be appended
-            self._shard.groups.delete(group.id)
+            if was is None:
+                self._shard.groups.delete(group.id)
+            else:
+                self._shard.groups.put(group.id, was)
             self._shard.timers.cancel(("join", group.id))
 
     def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
@@ -172,7 +184,7 @@ class GroupMetadataManager:
             self._update(member, parked, request)
             reason = request.reason or "not provided"
             why = because(facts.LEADER_REJOINED, member=member.id, reason=reason)
-            self._prepare(now, group, why if is_same else because(facts.CHANGED, member=member.id))
+            self.prepare(now, group, why if is_same else because(facts.CHANGED, member=member.id))
 
     def _update(self, member: Member, parked: Parked, request: JoinGroupRequest) -> None:
         member.protocols = _protocols(request)
@@ -225,7 +237,7 @@ class GroupMetadataManager:
         if group.state == PREPARING:
             self._maybe_complete(now, group)
         elif group.state == COMPLETING or group.select_protocol() != group.protocol:
-            self._prepare(now, group, why)
+            self.prepare(now, group, why)
         else:
             assignments = {m.id: m.assignment for m in group.members.values()}
 
@@ -265,14 +277,23 @@ class GroupMetadataManager:
         if group.state == PREPARING:
             self._maybe_complete(now, group)
         else:
-            self._prepare(now, group, why)
+            self.prepare(now, group, why)
+
+    def release(self, now: Micros, group: ClassicGroup, error: int) -> None:
+        """Nobody waits any more."""
+        for id_ in group.in_order():
+            member = group.members[id_]
+            self._answer_join(member, error, id_)
+            if member.sync is not None:
+                self._answer_sync(group, member, error)
+                self.renew_session(now, group, member)
 
     def _maybe_complete(self, now: Micros, group: ClassicGroup) -> None:
         """All have joined; an initial delay runs to its end even so."""
         if group.state == PREPARING and group.previous != EMPTY and group.has_all_joined:
             self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
 
-    def _prepare(self, now: Micros, group: ClassicGroup, why: Because) -> None:
+    def prepare(self, now: Micros, group: ClassicGroup, why: Because) -> None:
         is_initial = group.state == EMPTY
         if group.state == COMPLETING:
             for id_ in group.in_order():
@@ -298,7 +319,7 @@ class GroupMetadataManager:
 
     def _delay_over(self, now: Micros, group_id: str, delay: int, left: int) -> None:
         """Once more, as long as somebody came meanwhile and there is time left."""
-        group = self._shard.groups.get(group_id)
+        group = self._shard.classic(group_id)
         if group is None or group.state != PREPARING:
             return
         if group.newly_added and left:
@@ -312,7 +333,7 @@ class GroupMetadataManager:
         at, id_ = Micros(now + millis(max(group.rebalance_ms, LEAST_WAIT_MS))), group.id
 
         def over(at: Micros) -> None:
-            found = self._shard.groups.get(id_)
+            found = self._shard.classic(id_)
             if found is not None and found.state == PREPARING:
                 why = because(facts.TIME_OVER, timeout_ms=found.rebalance_ms, members=found.waiting_to_join)
                 self._complete(at, found, why)
@@ -360,19 +381,19 @@ class GroupMetadataManager:
         self._shard.timers.set(("sync", group_id), at, lambda at: self._sync_over(at, group_id, generation))
 
     def _sync_over(self, now: Micros, group_id: str, generation: int) -> None:
-        group = self._shard.groups.get(group_id)
+        group = self._shard.classic(group_id)
         if group is None or group.generation != generation or group.state not in (COMPLETING, STABLE):
             return
         late, timeout = list(group.unsynced), group.rebalance_ms
         for id_ in late:
             self._remove(group, id_, because(facts.NOT_SYNCED, member=id_, timeout_ms=timeout))
         if late:
-            self._prepare(now, group, because(facts.NOT_SYNCED, member=", ".join(late), timeout_ms=timeout))
+            self.prepare(now, group, because(facts.NOT_SYNCED, member=", ".join(late), timeout_ms=timeout))
 
     # -------------------------------------------------------------------------------- sync
 
     def sync(self, now: Micros, parked: Parked, request: SyncGroupRequest) -> None:
-        group = self._shard.groups.get(request.group_id)
+        group = self._shard.classic(request.group_id)
         error = self._check_sync(group, request)
         if error or group is None:
             self._note_refused(request.group_id, request.member_id, "SyncGroup", error, request.generation_id)
@@ -437,7 +458,7 @@ class GroupMetadataManager:
     # --------------------------------------------------------------------------- heartbeat
 
     def heartbeat(self, now: Micros, request: HeartbeatRequest) -> int:
-        group = self._shard.groups.get(request.group_id)
+        group = self._shard.classic(request.group_id)
         error = self._check_heartbeat(group, request)
         if group is not None and error in (errors.NONE, errors.REBALANCE_IN_PROGRESS):
             self.renew_session(now, group, group.members[request.member_id])
@@ -466,7 +487,7 @@ class GroupMetadataManager:
         return ("session", group.id, member)
 
     def _session_over(self, group_id: str, id_: str, now: Micros) -> None:
-        group = self._shard.groups.get(group_id)
+        group = self._shard.classic(group_id)
         if group is None:
             return
         if id_ in group.pending:
@@ -484,7 +505,7 @@ class GroupMetadataManager:
         self._answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
         self._remove(group, id_, why)
         if group.state in (STABLE, COMPLETING):
-            self._prepare(now, group, why)
+            self.prepare(now, group, why)
         elif group.state == PREPARING and group.has_all_joined:
             self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
 
@@ -493,7 +514,7 @@ class GroupMetadataManager:
     def leave(self, now: Micros, request: LeaveGroupRequest) -> tuple[tuple[MemberResponse, ...], int]:
         """What comes of each, and the error if it could not be written; the answer waits for what this writes."""
         self._not_emptied = errors.NONE
-        group = self._shard.groups.get(request.group_id)
+        group = self._shard.classic(request.group_id)
         answers = []
         left = []
         for one in request.members:
@@ -506,7 +527,7 @@ class GroupMetadataManager:
         if left and group is not None:
             why = because(facts.LEFT, member=_named(left[0]), reason=left[0].reason or "not provided")
             if group.state in (STABLE, COMPLETING):
-                self._prepare(now, group, why)
+                self.prepare(now, group, why)
             else:
                 self._maybe_complete(now, group)
         return tuple(answers), self._not_emptied
@@ -547,7 +568,7 @@ class GroupMetadataManager:
         )
 
     def _note_refused(self, group_id: str, member: str, request: str, error: int, generation: int) -> None:
-        group = self._shard.groups.get(group_id)
+        group = self._shard.classic(group_id)
         if error == errors.ILLEGAL_GENERATION and group is not None:
             why = because(facts.STALE, given=generation, current=group.generation)
         elif error == errors.REBALANCE_IN_PROGRESS and group is not None:

@@ -5,6 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from kafsim.coordinator.classic_group import COMPLETING, DEAD, EMPTY, PREPARING, STABLE, ClassicGroup
+from kafsim.coordinator.consumer_group import ConsumerGroup
+from kafsim.coordinator.consumer_group_records import deletion_records
 from kafsim.coordinator.group_metadata_manager import GroupMetadataManager
 from kafsim.coordinator.records import CoordinatorRecord, group_tombstone, offset_record, offset_tombstone
 from kafsim.coordinator.shard import GroupShard, OffsetAndMetadata, OffsetKey, Then
@@ -12,11 +14,12 @@ from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import Because, because
+from kafsim.protocol.group_records.consumer_group_metadata import ConsumerGroupMetadataKey
 from kafsim.protocol.group_records.group_metadata import GroupMetadataKey
 from kafsim.protocol.types import Micros, TopicPartition, millis
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
-ID_NOT_FOUND_SINCE = 9
+ID_NOT_FOUND_SINCE = EPOCHS_SINCE = 9
 MINUTE_MS = 60_000
 
 
@@ -57,7 +60,10 @@ class OffsetMetadataManager:
 
     def commit(self, now: Micros, who: Committer, commits: list[Commit], retention_ms: int, then: Then) -> None:
         group = self._shard.groups.get(who.group)
-        error, why = self._check(group, who)
+        if isinstance(group, ConsumerGroup):
+            error, why = self._check_consumer(group, who, commits)
+        else:
+            error, why = self._check(group, who)
         if error:
             self._shard.outbox.happened(
                 facts.GroupRequestRefused(
@@ -74,7 +80,7 @@ class OffsetMetadataManager:
         if group is None:
             group = ClassicGroup(who.group, self._shard.wall_ms(now))
             self._shard.note_new(group)
-        elif group.state in (STABLE, PREPARING) and who.member in group.members:
+        elif isinstance(group, ClassicGroup) and group.state in (STABLE, PREPARING) and who.member in group.members:
             self._groups.renew_session(now, group, group.members[who.member])
         records = self._records(now, who.group, commits, retention_ms)
         self._shard.write(now, records, self._told(who, commits, then))
@@ -138,7 +144,52 @@ class OffsetMetadataManager:
             return errors.REBALANCE_IN_PROGRESS, because(facts.REBALANCING, generation=group.generation)
         return errors.NONE, None
 
+    def _check_consumer(
+        self, group: ConsumerGroup, who: Committer, commits: list[Commit]
+    ) -> tuple[int, Because | None]:
+        """A member that is an epoch behind may commit what it has had all the while (KIP-1251).
+
+        What is wrong with one partition is so with all of them.
+        """
+        if who.generation < 0 and not group.members:
+            return errors.NONE, None
+        member = group.members.get(who.member)
+        if not self._shard.given.safeguards.check_generations:
+            return errors.NONE, None
+        if member is None:
+            nobody = who.generation < 0 and not who.member
+            return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER) if nobody else None
+        if not member.is_classic and who.version < EPOCHS_SINCE:
+            return errors.UNSUPPORTED_VERSION, None
+        if who.generation == member.epoch:
+            return errors.NONE, None
+        stale = errors.ILLEGAL_GENERATION if member.is_classic else errors.STALE_MEMBER_EPOCH
+        if who.generation > member.epoch:
+            return stale, because(facts.NOT_YET, given=who.generation, current=member.epoch)
+        for one in commits:
+            owned = (member.assigned.get(one.topic_id, {}), member.pending.get(one.topic_id, {}))
+            since = next((parts[one.tp.partition] for parts in owned if one.tp.partition in parts), None)
+            if since is None:
+                return stale, because(facts.NOT_ASSIGNED, partition=str(one.tp), given=who.generation)
+            if who.generation < since:
+                why = because(facts.ASSIGNED_LATER, partition=str(one.tp), given=who.generation, since=since)
+                return stale, why
+        return errors.NONE, None
+
     # ------------------------------------------------------------------------------- fetch
+
+    def may_fetch(self, group_id: str, member_id: str | None, epoch: int, *, newest: bool) -> int:
+        """The error of one who is no member of a consumer group, or not in the epoch that it tells."""
+        groups = self._shard.groups
+        group = groups.get(group_id) if newest else groups.committed(group_id)
+        if not isinstance(group, ConsumerGroup) or (member_id is None and epoch < 0):
+            return errors.NONE
+        id_ = member_id or ""
+        member = group.members.get(id_) if newest else group.members.committed(id_)
+        if member is None:
+            return errors.UNKNOWN_MEMBER_ID
+        stale = errors.ILLEGAL_GENERATION if member.is_classic else errors.STALE_MEMBER_EPOCH
+        return errors.NONE if member.epoch == epoch else stale
 
     def fetch(self, group: str, tp: TopicPartition, topic_id: Uuid, newest: bool) -> OffsetAndMetadata | None:
         """What is committed; with ``newest`` also what is only written yet."""
@@ -183,7 +234,7 @@ class OffsetMetadataManager:
         else:
             keys = list(self._shard.of_group.get(group_id, {}))
             end = self._shard.end
-            self._shard.write(now, [*(offset_tombstone(*key) for key in keys), group_tombstone(group_id)], then)
+            self._shard.write(now, [*(offset_tombstone(*key) for key in keys), *_tombstones(group)], then)
             if self._shard.end != end:
                 self._shard.outbox.happened(facts.GroupRemoved(group=group_id))
 
@@ -200,7 +251,7 @@ class OffsetMetadataManager:
             expired = self._expired(now, group)
             records += [offset_tombstone(*key) for key in expired]
             if group.state == EMPTY and len(expired) == len(self._shard.of_group.get(group.id, {})):
-                records.append(group_tombstone(group.id))
+                records += _tombstones(group)
         if records:
             self._shard.write_apart(now, records, self._tell_removed)
         self.begin(now)
@@ -209,8 +260,10 @@ class OffsetMetadataManager:
         for record in written:
             if isinstance(record.key, GroupMetadataKey):
                 self._shard.outbox.happened(facts.GroupRemoved(group=record.key.group))
+            elif isinstance(record.key, ConsumerGroupMetadataKey):
+                self._shard.outbox.happened(facts.GroupRemoved(group=record.key.group_id))
 
-    def _expired(self, now: Micros, group: ClassicGroup) -> list[OffsetKey]:
+    def _expired(self, now: Micros, group: ClassicGroup | ConsumerGroup) -> list[OffsetKey]:
         wall = self._shard.wall_ms(now)
         retention = self._settings["offsets.retention.minutes"] * MINUTE_MS
         found = []
@@ -230,9 +283,13 @@ class OffsetMetadataManager:
             self._shard.write_apart(now, records, lambda _: None)
 
 
-def _counted_from(group: ClassicGroup, offset: OffsetAndMetadata) -> int | None:
+def _tombstones(group: ClassicGroup | ConsumerGroup) -> list[CoordinatorRecord]:
+    return deletion_records(group) if isinstance(group, ConsumerGroup) else [group_tombstone(group.id)]
+
+
+def _counted_from(group: ClassicGroup | ConsumerGroup, offset: OffsetAndMetadata) -> int | None:
     """Since when an offset has been of no use (KIP-211); None while it may be of use."""
-    if group.protocol_type is None:
+    if isinstance(group, ConsumerGroup) or group.protocol_type is None:
         return offset.commit_ms
     if group.state == EMPTY:
         return offset.commit_ms if group.since_ms is None else group.since_ms

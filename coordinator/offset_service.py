@@ -9,7 +9,8 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from kafsim.controller.metadata_state import MetadataState
-from kafsim.coordinator.coordinator_runtime import Coordinator, CoordinatorRuntime
+from kafsim.coordinator.coordinator import Coordinator
+from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
 from kafsim.coordinator.offset_metadata_manager import Commit, Committer
 from kafsim.coordinator.shard import OffsetAndMetadata
 from kafsim.protocol import errors
@@ -151,6 +152,10 @@ class OffsetService:
     ) -> None:
         coordinator, error = self._runtime.find(group.group_id)
         if coordinator is None:
+            settle(index, OffsetFetchResponseGroup(group_id=group.group_id, error_code=error))
+            return
+        error = coordinator.offsets.may_fetch(group.group_id, group.member_id, group.member_epoch, newest=stable)
+        if error:
             settle(index, OffsetFetchResponseGroup(group_id=group.group_id, error_code=error))
             return
         topics = self._read(coordinator, group, header, newest=stable)

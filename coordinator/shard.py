@@ -15,6 +15,7 @@ import attrs
 
 from kafsim.controller.tables import Table, UndoJournal
 from kafsim.coordinator.classic_group import EMPTY, STABLE, ClassicGroup, Member
+from kafsim.coordinator.consumer_group import RECORDS, ConsumerGroup
 from kafsim.coordinator.records import CoordinatorRecord
 from kafsim.coordinator.timers import KeyedTimers
 from kafsim.protocol import errors
@@ -23,6 +24,7 @@ from kafsim.protocol.effects import Outbox
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import because
 from kafsim.protocol.group_records import serde
+from kafsim.protocol.group_records.consumer_group_metadata import ConsumerGroupMetadataKey
 from kafsim.protocol.group_records.group_metadata import GroupMetadataKey, GroupMetadataValue
 from kafsim.protocol.group_records.legacy_offset_commit import LegacyOffsetCommitKey
 from kafsim.protocol.group_records.offset_commit import OffsetCommitKey, OffsetCommitValue
@@ -103,7 +105,7 @@ class GroupShard:
         self.is_active = False
         self.is_failed = False
         self.journal = UndoJournal()
-        self.groups: Table[str, ClassicGroup] = Table(self.journal)
+        self.groups: Table[str, ClassicGroup | ConsumerGroup] = Table(self.journal)
         self.offsets: Table[OffsetKey, OffsetAndMetadata] = Table(self.journal)
         self.of_group: dict[str, dict[OffsetKey, None]] = {}
         """Which offsets a group has."""
@@ -111,11 +113,13 @@ class GroupShard:
         """Groups whose members are other than the log says, because what was written failed or took too long: as in
         Kafka, where members are no replicated state, the next coordinator may know them otherwise."""
         self.timers = KeyedTimers(given.outbox, ("coordinator", index))
-        self.on_loaded: Callable[[Micros], None] = lambda _: None
-        self.on_closing: Callable[[Micros], None] = lambda _: None
+        self.on_loaded: list[Callable[[Micros], None]] = []
+        self.on_closing: list[Callable[[Micros], None]] = []
         self._log = log
         self._written = 0
         self._pending: deque[PendingWrite] = deque()
+        self._to_tell: deque[tuple[int, object]] = deque()
+        """Facts, each with the offset that has to be committed before it is one."""
         self._overdue: Deadlines[PendingWrite] = Deadlines(given.outbox, ("coordinator-writes", index))
 
     def wall_ms(self, now: Micros) -> int:
@@ -147,7 +151,8 @@ class GroupShard:
                 offsets=len(self.offsets),
             )
         )
-        self.on_loaded(now)
+        for begin in self.on_loaded:
+            begin(now)
 
     def reloaded(self) -> GroupShard:
         """What the next coordinator would make of the log as it is."""
@@ -163,10 +168,26 @@ class GroupShard:
             self._replay(key, value)
 
     def _replay(self, key: Any, value: Any) -> None:
-        if isinstance(key, GroupMetadataKey):
+        if type(key) in RECORDS:
+            self._replay_consumer_group(key, value)
+        elif isinstance(key, GroupMetadataKey):
             self._replay_group(key.group, value)
         elif isinstance(key, (OffsetCommitKey, LegacyOffsetCommitKey)):
             self._replay_offset((key.group, key.topic, key.partition), value)
+
+    def _replay_consumer_group(self, key: Any, value: Any) -> None:
+        group = self.groups.get(key.group_id)
+        if not isinstance(group, ConsumerGroup):
+            if value is None:
+                return
+            assert group is None or group.is_simple, f"{group.id} is a classic group, and {key} is to be replayed"
+            group = ConsumerGroup(key.group_id, self.journal)
+            self.groups.put(group.id, group)
+        if isinstance(key, ConsumerGroupMetadataKey) and value is None:
+            assert not group.members, f"{group.id} is removed with members"
+            self.groups.delete(group.id)
+        else:
+            group.replay(key, value)
 
     def _replay_group(self, id_: str, value: GroupMetadataValue | None) -> None:
         if value is not None:
@@ -242,7 +263,23 @@ class GroupShard:
         """Where the next record goes."""
         return self._written
 
-    def note_new(self, group: ClassicGroup) -> None:
+    def classic(self, id_: str) -> ClassicGroup | None:
+        """The group, if it is one of the classic protocol."""
+        group = self.groups.get(id_)
+        return group if isinstance(group, ClassicGroup) else None
+
+    def new_consumer_group(self, id_: str) -> ConsumerGroup:
+        """To decide on; it is none of the shard's groups before it is replayed."""
+        return ConsumerGroup(id_, UndoJournal())
+
+    def tell_committed(self, fact: object) -> None:
+        """State it once all that has been written is committed."""
+        if self._written <= self._log.high_watermark:
+            self.outbox.happened(fact)
+        else:
+            self._to_tell.append((self._written, fact))
+
+    def note_new(self, group: ClassicGroup | ConsumerGroup) -> None:
         """A group that the next record is about."""
         self.journal.offset = self._written
         self.groups.put(group.id, group)
@@ -252,8 +289,15 @@ class GroupShard:
         """What it has passed is committed, and answered."""
         bound = self._log.high_watermark
         self.journal.commit(bound - 1)
-        while self._pending and self._pending[0].end <= bound:
-            self._settle(now, self._pending.popleft(), errors.NONE)
+        while True:
+            told = self._to_tell[0][0] if self._to_tell else bound + 1
+            written = self._pending[0].end if self._pending else bound + 1
+            if min(told, written) > bound:
+                return
+            if told <= written:
+                self.outbox.happened(self._to_tell.popleft()[1])
+            else:
+                self._settle(now, self._pending.popleft(), errors.NONE)
 
     def on_overdue(self, now: Micros) -> None:
         """Writes that took too long; they may be committed yet."""
@@ -274,7 +318,8 @@ class GroupShard:
         while self._pending:
             self._settle(now, self._pending.popleft(), errors.NOT_COORDINATOR)
         if was_active:
-            self.on_closing(now)
+            for end in self.on_closing:
+                end(now)
             self.timers.clear()
         why = because(facts.RESIGNED)
         self.outbox.happened(facts.CoordinatorUnloaded(partition=self.index, groups=len(self.groups), because=why))

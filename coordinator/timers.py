@@ -30,6 +30,9 @@ class KeyedTimers:
         if self._queued.get(key, at + 1) > at:
             self._queue(key, at)
 
+    def __contains__(self, key: Hashable) -> bool:
+        return key in self._due
+
     def cancel(self, key: Hashable) -> None:
         self._due.pop(key, None)
 

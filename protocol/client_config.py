@@ -49,7 +49,8 @@ CONSUMER = Settings(
     Setting("exclude.internal.topics", BOOLEAN, True),
     Setting("group.id", STRING, None),
     Setting("group.instance.id", STRING, None),
-    Setting("group.protocol", STRING, "classic", one_of=("classic", "consumer")),
+    Setting("group.protocol", STRING, "classic"),
+    Setting("group.remote.assignor", STRING, None),
     Setting("heartbeat.interval.ms", INT, 3_000),
     Setting("max.poll.interval.ms", INT, 300_000, least=1),
     Setting("partition.assignment.strategy", LIST, ("range", "cooperative-sticky")),
@@ -114,12 +115,13 @@ ASSIGNORS = {
 def _check_group(settings: dict[str, Any], given: Mapping[str, object]) -> None:
     if settings["group.id"] is not None and not settings["group.id"].strip():
         raise ConfigError("The configured group.id should not be an empty string or whitespace.")
-    if settings["group.protocol"] == "consumer":
-        raise ConfigError("group.protocol=consumer is not built; groups speak the classic protocol")
+    _check_protocol(settings, given)
     if settings["group.id"] is None:
         if settings["enable.auto.commit"] and "enable.auto.commit" in given:
             raise ConfigError("enable.auto.commit cannot be set to true when default group id (null) is used.")
         settings["enable.auto.commit"] = False
+    if settings["group.protocol"] == "consumer":
+        return
     if settings["heartbeat.interval.ms"] >= settings["session.timeout.ms"]:
         raise ConfigError("Heartbeat must be set lower than the session timeout")
     names = [ASSIGNORS.get(name, name) for name in settings["partition.assignment.strategy"]]
@@ -127,6 +129,23 @@ def _check_group(settings: dict[str, Any], given: Mapping[str, object]) -> None:
     if unknown is not None:
         raise ConfigError(f"there is no assignor {unknown!r}; there are {', '.join(ASSIGNORS.values())}")
     settings["partition.assignment.strategy"] = names
+
+
+def _check_protocol(settings: dict[str, Any], given: Mapping[str, object]) -> None:
+    protocol = settings["group.protocol"] = settings["group.protocol"].lower()
+    if protocol not in FOREIGN:
+        text = f"Invalid value {protocol} for configuration group.protocol: String must be one of (case insensitive): "
+        raise ConfigError(text + "CONSUMER, CLASSIC")
+    foreign = [name for name in FOREIGN[protocol] if given.get(name) not in (None, "")]
+    if foreign:
+        raise ConfigError(f"{', '.join(foreign)} cannot be set when group.protocol={protocol.upper()}")
+
+
+FOREIGN = {
+    "consumer": ("partition.assignment.strategy", "heartbeat.interval.ms", "session.timeout.ms"),
+    "classic": ("group.remote.assignor",),
+}
+"""Settings that only the other protocol has."""
 
 
 def producer_settings(given: Mapping[str, object]) -> dict[str, Any]:

@@ -153,6 +153,9 @@ TOPIC = Settings(
     Setting("unclean.leader.election.enable", BOOLEAN, False),
 )
 
+REBALANCE_PROTOCOLS = ("classic", "consumer", "streams")
+MIGRATION_POLICIES = ("disabled", "downgrade", "upgrade", "bidirectional")
+
 BROKER = Settings(
     Setting("auto.create.topics.enable", BOOLEAN, True),
     Setting("auto.leader.rebalance.enable", BOOLEAN, True),
@@ -172,13 +175,20 @@ BROKER = Settings(
     Setting("delete.topic.enable", BOOLEAN, True),
     Setting("fetch.max.bytes", INT, 57_671_680, least=1_024),
     Setting("initial.broker.registration.timeout.ms", INT, 60_000),
-    Setting("group.consumer.heartbeat.interval.ms", INT, 5_000, least=1, has_effect=False),
-    Setting("group.consumer.max.heartbeat.interval.ms", INT, 15_000, least=1, has_effect=False),
-    Setting("group.consumer.max.session.timeout.ms", INT, 60_000, least=1, has_effect=False),
-    Setting("group.consumer.migration.policy", STRING, "bidirectional", has_effect=False),
-    Setting("group.consumer.min.heartbeat.interval.ms", INT, 5_000, least=1, has_effect=False),
-    Setting("group.consumer.min.session.timeout.ms", INT, 45_000, least=1, has_effect=False),
-    Setting("group.consumer.session.timeout.ms", INT, 45_000, least=1, has_effect=False),
+    Setting("group.consumer.assignment.interval.ms", INT, 1_000, least=0),
+    Setting("group.consumer.assignors", LIST, ("uniform", "range"), one_of=("uniform", "range")),
+    Setting("group.consumer.heartbeat.interval.ms", INT, 5_000, least=1),
+    Setting("group.consumer.max.assignment.interval.ms", INT, 15_000, least=0),
+    Setting("group.consumer.max.heartbeat.interval.ms", INT, 15_000, least=1),
+    Setting("group.consumer.max.session.timeout.ms", INT, 60_000, least=1),
+    Setting("group.consumer.max.size", INT, 2_147_483_647, least=1),
+    Setting("group.consumer.migration.policy", STRING, "bidirectional"),
+    Setting("group.consumer.min.assignment.interval.ms", INT, 0, least=0),
+    Setting("group.consumer.min.heartbeat.interval.ms", INT, 5_000, least=1),
+    Setting("group.consumer.min.session.timeout.ms", INT, 45_000, least=1),
+    Setting("group.consumer.regex.refresh.interval.ms", INT, 600_000, least=10_000),
+    Setting("group.consumer.session.timeout.ms", INT, 45_000, least=1),
+    Setting("group.coordinator.rebalance.protocols", LIST, REBALANCE_PROTOCOLS, one_of=REBALANCE_PROTOCOLS),
     Setting("group.initial.rebalance.delay.ms", INT, 3_000),
     Setting("group.max.session.timeout.ms", INT, 1_800_000),
     Setting("group.max.size", INT, 2_147_483_647, least=1),
@@ -281,7 +291,29 @@ def broker_settings(given: Mapping[str, object]) -> dict[str, Any]:
         raise ConfigError(
             "broker.session.timeout.ms must be larger than broker.heartbeat.interval.ms, or no broker stays unfenced"
         )
+    _check_groups(settings)
     return settings
+
+
+def _check_groups(settings: dict[str, Any]) -> None:
+    """Kafka: ``GroupCoordinatorConfig``."""
+    for what in ("session.timeout", "heartbeat.interval", "assignment.interval"):
+        name, least, most = (f"group.consumer.{bound}{what}.ms" for bound in ("", "min.", "max."))
+        for upper, lower, word in ((most, least, "greater"), (name, least, "greater"), (name, most, "less")):
+            if settings[upper] < settings[lower] if word == "greater" else settings[upper] > settings[lower]:
+                raise ConfigError(f"{upper} must be {word} than or equal to {lower}")
+    if settings["group.consumer.heartbeat.interval.ms"] >= settings["group.consumer.session.timeout.ms"]:
+        raise ConfigError("group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms")
+    if "classic" not in settings["group.coordinator.rebalance.protocols"]:
+        raise ConfigError("Disabling the 'classic' protocol is not supported.")
+    policy = settings["group.consumer.migration.policy"].lower()
+    if policy not in MIGRATION_POLICIES:
+        words = ", ".join(MIGRATION_POLICIES)
+        raise ConfigError(
+            f"Invalid value {policy} for configuration group.consumer.migration.policy: String must be one of (case "
+            f"insensitive): {words}"
+        )
+    settings["group.consumer.migration.policy"] = policy
 
 
 def to_text(value: object) -> str:

@@ -51,6 +51,11 @@ def decode_partitions(data: bytes) -> tuple[TopicPartition, ...]:
     return tuple(TopicPartition(topic.topic, index) for topic in topics for index in topic.partitions)
 
 
+def version_of(data: bytes) -> int:
+    """The newest known one at most."""
+    return min(_check_version(data), about[ConsumerProtocolAssignment].versions[1])
+
+
 def _check_version(data: bytes) -> int:
     if len(data) < _SHORT.size:
         raise WireError("a subscription or assignment is cut off")

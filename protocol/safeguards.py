@@ -61,6 +61,8 @@ class Safeguards:
     """Off: a voter is known by its id alone, so one whose disk is empty votes as if it had its log."""
     check_generations: bool = True
     """Off: a group takes a commit of a member that is of an older generation, or gone."""
+    wait_until_released: bool = True
+    """Off: a member gets a partition of its consumer group before the one that had it has given it up."""
     revert_on_renounce: bool = True
     """Off: a controller that is no longer active keeps what it decided and never committed."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from kafsim.clients.membership import MemberState
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.handles import ConsumerHandle
 from kafsim.scenarios.scenario import TOPIC
@@ -65,4 +64,4 @@ def _is_stable(member: ConsumerHandle) -> bool:
         return True
     group = getattr(member.node.port.core, "group", None)
     assert group is not None, f"{member.node.address} has no group"
-    return group.membership.state is MemberState.STABLE and group.joined == group.membership.generation
+    return bool(group.is_stable) and group.joined == group.membership.generation

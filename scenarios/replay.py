@@ -38,6 +38,8 @@ _RAW = {
     "DESCRIBE_GROUPS": 0,
     "LIST_GROUPS": 0,
     "DELETE_GROUPS": 0,
+    "CONSUMER_GROUP_HEARTBEAT": 0,
+    "CONSUMER_GROUP_DESCRIBE": 0,
 }
 """The APIs that a step may speak by hand, from this version on."""
 
@@ -48,7 +50,9 @@ class Replay:
     def __init__(self, cluster: Cluster, comparison: Comparison) -> None:
         self.cluster = cluster
         self.comparison = comparison
-        self.admin = cluster.new_admin({"request.timeout.ms": 6_000, "default.api.timeout.ms": 15_000})
+        times = {"request.timeout.ms": 6_000, "default.api.timeout.ms": 15_000}
+        self.admin = cluster.new_admin(times)
+        self._by_hand = cluster.new_admin({**times, "client.id": "raw"})
         self._producers: dict[str, ProducerHandle] = {}
         self._pending: dict[str, list[Awaitable[Any]]] = {}
         self._actions: dict[str, Callable[[Step], Awaitable[Seen]]] = {
@@ -207,7 +211,7 @@ class Replay:
         if api == "PRODUCE" and step["body"]["transactionalId"] is not None and _is_transactional(step["body"]):
             raise Unsupported("raw PRODUCE in a transaction")
         try:
-            seen = await self.admin.raw(step["node"], api, version, step["body"])
+            seen = await self._by_hand.raw(step["node"], api, version, step["body"])
         except KafkaError as error:
             return {"error": "SocketTimeoutException" if error.name == "REQUEST_TIMED_OUT" else error.name}
         if api == "FETCH":

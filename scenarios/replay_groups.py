@@ -25,9 +25,12 @@ _SETTINGS = {
     "auto.offset.reset": "earliest",
     "enable.auto.commit": False,
     "metadata.max.age.ms": 2_000,
-    "session.timeout.ms": 6_000,
-    "heartbeat.interval.ms": 500,
 }
+_OF_PROTOCOL: dict[str, dict[str, object]] = {
+    "classic": {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500},
+    "consumer": {"group.protocol": "consumer"},
+}
+_ASSIGNOR = {"classic": "partition.assignment.strategy", "consumer": "group.remote.assignor"}
 
 
 def java_name(error: BaseException) -> str:
@@ -111,11 +114,11 @@ class GroupMembers:
     # ----------------------------------------------------------------------------- actions
 
     async def _consumer(self, step: Step) -> Seen:
-        if step.get("protocol", "classic") != "classic":
-            raise Unsupported("a consumer of the consumer protocol")
-        settings = {**_SETTINGS, "client.id": step["id"], "group.id": step["group"], **step.get("config", {})}
+        protocol = step.get("protocol", "classic")
+        settings = {**_SETTINGS, **_OF_PROTOCOL[protocol], "client.id": step["id"], "group.id": step["group"]}
+        settings.update(step.get("config", {}))
         if step.get("assignor"):
-            settings["partition.assignment.strategy"] = step["assignor"]
+            settings[_ASSIGNOR[protocol]] = step["assignor"]
         if step.get("instance_id"):
             settings["group.instance.id"] = step["instance_id"]
         try:
@@ -137,7 +140,7 @@ class GroupMembers:
         if member.polls and member.poll is None:
             member.poll = member.handle.begin_poll(timeout_ms=POLL_MS)
         world = self._cluster.world
-        world.at(world.clock.now + POLL_MS * 1_000, lambda: self._poll(member), "replay")
+        world.at(world.clock.now + POLL_MS * 1_000 + 1, lambda: self._poll(member), "replay")  # the poll is over then
 
     def _note_poll(self, member: Member, poll: Call, core: Any) -> None:
         member.poll = None
@@ -195,9 +198,11 @@ class GroupMembers:
         generations = [self._members[id_].generation for id_ in step.get("ids", ())]
         return {
             "state": described.state,
-            "type": "Classic",
+            "type": described.type,
             "assignor": described.assignor,
             "generation": max(generations, default=None),
+            "group_epoch": described.epoch,
+            "target_epoch": described.target_epoch,
             "coordinator": self._cluster.coordinator_of(step["group"]),
             "members": {member.client_id: _listed(sorted(member.assignment)) for member in described.members},
         }

@@ -13,7 +13,6 @@ import attrs
 
 from kafsim.clients.calls import ConsumerRecord
 from kafsim.clients.errors import KafkaError, UnreadableRecordError
-from kafsim.clients.membership import MemberState
 from kafsim.cluster import fold
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import Stuck
@@ -22,7 +21,9 @@ from kafsim.cluster.invariants import Monitor, Violation
 from kafsim.cluster.trace import Fingerprint
 from kafsim.cluster.world import Dispatch, EventListener, Listener, Shape, Stated, WireName, World, run
 from kafsim.coordinator.classic_group import STABLE
+from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.coordinator_runtime import TOPIC as OFFSETS_TOPIC
+from kafsim.protocol import errors
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
@@ -53,12 +54,12 @@ class Run:
     stuck: str | None = None
     skipped_faults: int = 0
     """Operations that found nobody, or a node in the wrong state."""
-
     hollow: tuple[str, ...] = ()
     """Partitions that were led by a replica which its leader had asked into the ISR and forgotten (``docs/isr.md``).
 
     What was acknowledged there may be lost, as in Kafka.
     """
+
     @property
     def ok(self) -> bool:
         return not self.violations and not self.differences and self.stuck is None
@@ -172,8 +173,8 @@ class _Oracles:
             differences=tuple(self.differences),
             stuck=self.stuck,
             skipped_faults=self.skipped.count,
-        )
             hollow=tuple(name for name, one in self.monitor.ghosts.partitions.items() if one.is_hollow),
+        )
 
 
 def run_story(story: Story, options: Options) -> Run:
@@ -320,14 +321,19 @@ def is_recovered(cluster: Cluster) -> bool:
     return True
 
 
+FOR_GOOD = (errors.UNKNOWN_SERVER_ERROR, errors.UNRELEASED_INSTANCE_ID)
+"""What a consumer is refused for, and has to be made anew after, through no fault of its own: it comes to a classic
+group that has not had a generation yet, or before the process that had its instance id is known to be gone."""
+
+
 def groups_have_converged(cluster: Cluster) -> bool:
     """Every consumer that subscribes and runs is a member of its group, in the generation that is assigned."""
     expected: dict[str, dict[str, int]] = {}
     for name, node in cluster.clients.items():
         core: Any = None if node.port is None else node.port.core
         group = core.group if name.startswith("consumer-") and core is not None else None
-        if group is not None and group.is_subscribed:
-            if group.membership.state is not MemberState.STABLE:
+        if group is not None and group.is_subscribed and group.refused_for not in FOR_GOOD:
+            if not group.is_stable:
                 return False
             generation = group.membership.generation
             expected.setdefault(core.settings["group.id"], {})[generation.member] = generation.id
@@ -339,7 +345,11 @@ def _has_converged(cluster: Cluster, name: str, members: dict[str, int]) -> bool
     core = None if broker is None else cluster.core(broker)
     coordinator = None if core is None else core.groups.find(name)[0]
     group = None if coordinator is None else coordinator.shard.groups.get(name)
-    if group is None or group.state != STABLE or set(members.values()) != {group.generation}:
+    if group is None or group.state != STABLE:
+        return False
+    if isinstance(group, ConsumerGroup):
+        return {id_: member.epoch for id_, member in group.members.items()} == members
+    if set(members.values()) != {group.generation}:
         return False
     return sorted(group.members) == sorted(members)
 

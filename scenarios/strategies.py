@@ -132,30 +132,51 @@ class Faults:
 
 
 GROUP = "g"
-MEMBER = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500, "metadata.max.age.ms": 2_000}
+CLASSIC = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 500}
+CONSUMER = {"group.protocol": "consumer"}
+OF_CONSUMER_GROUPS = {
+    "group.consumer.session.timeout.ms": 6_000,
+    "group.consumer.min.session.timeout.ms": 6_000,
+    "group.consumer.heartbeat.interval.ms": 500,
+    "group.consumer.min.heartbeat.interval.ms": 500,
+}
+"""As :data:`CLASSIC`, for members of the consumer protocol: there the coordinator says how often, and how long."""
 GROUP_FACTS = (
     "AssignmentStored",
+    "ConsumerGroupLoaded",
     "CoordinatorLoaded",
     "CoordinatorLoading",
     "GroupAssignmentDecided",
+    "GroupConverted",
+    "GroupEpochBumped",
     "GroupStateChanged",
     "MemberAdded",
+    "MemberReconciled",
     "MemberRemoved",
     "OffsetsCommitted",
     "PartitionsAssigned",
     "PartitionsRevoked",
+    "TargetAssigned",
 )
 
 
 @st.composite
 def members(draw: st.DrawFn) -> tuple[Reader, ...]:
-    """Up to four consumers of one group, which come one after the other; some are static."""
+    """Up to four consumers of one group, which come one after the other; some are static.
+
+    They speak one protocol of groups or the other, or some one and some the other.
+    """
     strategy = draw(st.sampled_from(("range", "roundrobin", "sticky", "cooperative-sticky")))
+    protocols = draw(st.sampled_from((("classic",), ("consumer",), ("classic", "consumer"))))
     found = []
     for number in range(draw(st.integers(1, 4))):
+        is_classic = draw(st.sampled_from(protocols)) == "classic"
         given: dict[str, object] = {
-            **MEMBER,
-            "partition.assignment.strategy": strategy,
+            **(CLASSIC if is_classic else CONSUMER),
+            ("partition.assignment.strategy" if is_classic else "group.remote.assignor"): strategy
+            if is_classic
+            else draw(st.sampled_from((None, "uniform", "range"))),
+            "metadata.max.age.ms": 2_000,
             "enable.auto.commit": draw(st.booleans()),
             "auto.commit.interval.ms": draw(st.sampled_from((500, 5_000))),
             "max.poll.interval.ms": draw(st.sampled_from((4_000, 300_000))),
@@ -280,6 +301,7 @@ def group_plans(draw: st.DrawFn, *, most: int = 8) -> Plan:
         seed=draw(st.integers(0, 2**32)),
         configs={
             **FAST,
+            **OF_CONSUMER_GROUPS,
             "offsets.topic.num.partitions": 2,
             "group.initial.rebalance.delay.ms": delay,
             "min.insync.replicas": draw(st.sampled_from((1, 2))),

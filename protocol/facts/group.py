@@ -117,3 +117,76 @@ class GroupRemoved:
     """Deleted on demand, or expired with the last of its offsets."""
 
     group: str
+
+
+# ------------------------------------------------------------------- groups of the consumer protocol (KIP-848)
+
+SUBSCRIBED = rule("group.subscribed", "{member} subscribes to {topics}")
+TOPICS_CHANGED = rule("group.topics-changed", "the topics that it reads are others now, or have other partitions")
+RESOLVED = rule("group.resolved", "its regular expressions match {topics}")
+EPOCH_OVER = rule("group.target-stale", "the target is that of epoch {target}, the group is in {epoch}")
+NOT_REVOKED = rule("group.not-revoked", "{member} did not give up its partitions within {timeout_ms} ms")
+LEFT_EPOCH = rule("group.left-with-epoch", "{member} leaves with epoch {epoch}")
+MUST_REVOKE = rule("group.must-revoke", "it has to give up {partitions} before it comes to epoch {target}")
+WAITS = rule("group.waits", "it waits for {partitions}, which others have not given up")
+COMPLETE = rule("group.complete", "it has all of the target of epoch {target}")
+MIGRATED = rule("group.migrated", "{member} speaks the {protocol} protocol")
+RELOADED = rule("group.reloaded", "the coordinator has read it from the log")
+NOT_YET = rule("group.epoch-not-yet", "it commits with epoch {given}, the coordinator has it in {current}")
+NOT_ASSIGNED = rule("group.not-assigned", "it commits {partition} with epoch {given} and does not have it")
+ASSIGNED_LATER = rule(
+    "group.assigned-later", "it commits {partition} with epoch {given}, and was assigned it in epoch {since}"
+)
+MEMBER_EPOCH = rule("group.member-epoch", "it comes with epoch {given}, the coordinator knows it with {current}")
+
+
+@fact(STATE)
+class ConsumerGroupLoaded:
+    """A new coordinator has read a group of the consumer protocol; its members' state follows."""
+
+    group: str
+    epoch: int
+    target_epoch: int
+    members: int
+
+
+@fact(DECISION)
+class GroupEpochBumped:
+    group: str
+    epoch: int
+    because: Because
+
+
+@fact(DECISION)
+class TargetAssigned:
+    """Committed: what each member whose target has changed shall have."""
+
+    group: str
+    epoch: int
+    assignor: str
+    assigned: tuple[tuple[str, tuple[str, ...]], ...]
+    because: Because
+
+
+@fact(DECISION)
+class MemberReconciled:
+    """Committed: what a member may read, and what it has not given up. ``state`` as in Kafka's ``MemberState``."""
+
+    group: str
+    member: str
+    epoch: int
+    state: str
+    assigned: tuple[str, ...]
+    pending: tuple[str, ...]
+    because: Because
+
+
+@fact(DECISION)
+class GroupConverted:
+    """A group has become one of the other type, with its offsets and, unless it was empty, with its members."""
+
+    group: str
+    type: str
+    epoch: int
+    members: tuple[str, ...]
+    because: Because

@@ -128,7 +128,7 @@ def test_a_trace_is_described_read_and_checked(tmp_path):
     described = kafsim("describe", path).stdout
     assert "\tTopic: orders\tPartition: 0\tLeader: 2\tReplicas: 1,2,3\tIsr: 1,2,3\tElr: \tLastKnownElr: " in described
     assert "orders-0: start 0, end 20, high watermark 20" in kafsim("log", path, "1").stdout
-    assert "28 invariants hold" in kafsim("check", path).stdout
+    assert "31 invariants hold" in kafsim("check", path).stdout
     assert "4 has no logs" in kafsim("log", path, "4", code=2).stderr
 
 

@@ -357,7 +357,12 @@ def test_a_listener_that_fails_fails_the_poll() -> None:
         ({"enable.auto.commit": True}, "default group id"),
         ({"group.id": "g", "heartbeat.interval.ms": 45_000}, "Heartbeat must be set lower"),
         ({"group.id": "g", "partition.assignment.strategy": "stiky"}, "there is no assignor 'stiky'"),
-        ({"group.id": "g", "group.protocol": "consumer"}, "not built"),
+        ({"group.id": "g", "group.protocol": "new"}, "String must be one of"),
+        (
+            {"group.id": "g", "group.protocol": "consumer", "session.timeout.ms": 9_000, "heartbeat.interval.ms": 500},
+            "heartbeat.interval.ms, session.timeout.ms cannot be set when group.protocol=CONSUMER",
+        ),
+        ({"group.id": "g", "group.remote.assignor": "range"}, "cannot be set when group.protocol=CLASSIC"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(settings: dict[str, object], text: str) -> None:

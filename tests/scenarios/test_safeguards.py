@@ -345,6 +345,68 @@ def _of_a_group(*operations: tuple[object, ...], off: str = "") -> set[str]:
     return {violation.invariant for violation in run_plan(plan, dispatch="direct", wire="share").violations}
 
 
+CONSUMER = {"group.protocol": "consumer", "auto.commit.interval.ms": 500}
+SOON = {
+    "group.consumer.session.timeout.ms": 6_000,
+    "group.consumer.min.session.timeout.ms": 6_000,
+    "group.consumer.heartbeat.interval.ms": 500,
+    "group.consumer.min.heartbeat.interval.ms": 500,
+}
+
+
+def _of_a_consumer_group(*operations: tuple[object, ...], off: str = "") -> set[str]:
+    plan = Plan(
+        configs={**FAST, **SOON, "offsets.topic.num.partitions": 1},
+        topics=(Topic(name="orders", assignment=((1, 2, 3), (1, 2, 3)), configs={"min.insync.replicas": 2}),),
+        loads=(Load(topic="orders", count=100, start=0.1, every_ms=100),),
+        readers=tuple(Reader(topic="orders", group="g", start=start, settings=CONSUMER) for start in (0.1, 2.0)),
+        operations=tuple(operation(*given) for given in operations),
+        until=14.0,
+        safeguards=attrs.evolve(ALL_ON, **({off: False} if off else {})),
+    )
+    return {violation.invariant for violation in run_plan(plan, dispatch="direct", wire="share").violations}
+
+
+OF_CONSUMER_GROUPS = {
+    "check_generations": (((4.0, "pause", "consumer:1"), (12.0, "resume", "consumer:1")), "commits-of-the-epoch"),
+    "wait_until_released": ((), "one-owner-across-epochs"),
+}
+
+
+@pytest.mark.parametrize("off", OF_CONSUMER_GROUPS)
+def test_a_consumer_group_breaks_without_a_safeguard_only(off: str) -> None:
+    operations, invariant = OF_CONSUMER_GROUPS[off]
+    assert _of_a_consumer_group(*operations) == set()
+    assert invariant in _of_a_consumer_group(*operations, off=off)
+
+
+def _reconciled(member: str, epoch: int, *partitions: str) -> object:
+    why = because(gf.COMPLETE, target=epoch)
+    return gf.MemberReconciled(
+        group="g", member=member, epoch=epoch, state="STABLE", assigned=partitions, pending=(), because=why
+    )
+
+
+def test_an_epoch_that_goes_back_is_seen() -> None:
+    monitor = Monitor()
+    for epoch in (3, 4, -2, 4):
+        _state(monitor, 1, _reconciled("a", epoch))
+    assert monitor.violations == []
+    _state(monitor, 1, _reconciled("a", 3))
+    assert [violation.invariant for violation in monitor.violations] == ["member-epochs-monotone"]
+
+
+def test_a_consumer_that_reads_on_is_seen() -> None:
+    monitor = Monitor()
+    _state(monitor, 1, _reconciled("a", 3, "t-0"))
+    _state(monitor, 1, _assigned(1, "a", "t-0"))
+    _state(monitor, 1, _reconciled("a", 4))
+    _state(monitor, 1, _reconciled("b", 4, "t-0"))
+    assert monitor.violations == []
+    _state(monitor, 2, kf.PartitionsAssigned(group="g", member="b", generation=4, added=(), assigned=("t-0",)))
+    assert [violation.invariant for violation in monitor.violations] == ["one-owner-across-epochs"]
+
+
 OF_GROUPS = {
     # It wakes up after its session is over, and commits before it hears that the group went on without it.
     "check_generations": (((3.0, "pause", "consumer:1"), (11.0, "resume", "consumer:1")), "commits-of-the-generation"),
@@ -364,6 +426,7 @@ def test_a_group_breaks_without_a_safeguard_only(off: str) -> None:
 
 
 PLANTED = {
+    "member-epochs-monotone",
     "one-owner-per-generation",
     "isr-and-elr-valid",
     "recovery-leader-known",
@@ -387,12 +450,12 @@ def _plays() -> tuple[set[str], set[str]]:
 
 def test_every_invariant_is_shown_to_see() -> None:
     seen = {invariant for _, invariants in SEEN.values() for invariant in invariants}
-    seen |= {expected for _, expected in (*SCRIPTED.values(), *OF_GROUPS.values())}
+    seen |= {expected for _, expected in (*SCRIPTED.values(), *OF_GROUPS.values(), *OF_CONSUMER_GROUPS.values())}
     assert seen | PLANTED | _plays()[1] == set(INVARIANTS)
 
 
 def test_every_safeguard_is_shown_to_matter() -> None:
     """Fencing of leader epochs is beside the diverging epoch in fetches; ``tests/broker/test_partition.py`` has it."""
     shown = {*SEEN, *(name for off in SCRIPTED for name in off), "recover_after_unclean_shutdown"}
-    shown |= {"revert_on_renounce", *_plays()[0], *OF_GROUPS}
+    shown |= {"revert_on_renounce", *_plays()[0], *OF_GROUPS, *OF_CONSUMER_GROUPS}
     assert shown | {"fence_leader_epochs"} == set(names())
