@@ -145,9 +145,11 @@ class ConsumerGroupManager:
         def then(at: Micros, error: int) -> None:
             reply(at, ConsumerGroupHeartbeatResponse(error_code=error) if error else response)
 
-        before = self._shard.groups.get(group.id)
-        if self.write(now, group.id, records, update.told, then, looked_at=update.looked_at):
-            self._after_upgrade(now, before, group, update.new.id)
+        before = self._shard.classic(group.id)
+        first = [fact for fact in update.told[:1] if isinstance(fact, facts.MemberAdded)]
+        told = [*first, *self._told_of_upgrade(before, group, update.new.id), *update.told[len(first) :]]
+        if self.write(now, group.id, records, told, then, looked_at=update.looked_at):
+            self._after_upgrade(now, before, group)
 
     def note_new(self, group: ConsumerGroup, update: MemberUpdate) -> None:
         new = update.new
@@ -158,15 +160,22 @@ class ConsumerGroupManager:
             added = facts.MemberAdded(group=group.id, member=new.id, instance=new.instance, client=new.client_id)
             update.told.append(added)
 
-    def _after_upgrade(self, now: Micros, before: object, group: ConsumerGroup, by: str) -> None:
+    def _told_of_upgrade(self, before: ClassicGroup | None, group: ConsumerGroup, by: str) -> list[object]:
+        if before is None or before.is_simple:
+            return []
+        why = because(facts.MIGRATED, member=by, protocol="consumer")
+        converted = facts.GroupConverted(
+            group=group.id, type="consumer", epoch=group.epoch, members=tuple(group.members), because=why
+        )
+        return [converted, *(reconciled(self._topics, group.id, one, why) for one in group.members.values())]
+
+    def _after_upgrade(self, now: Micros, before: ClassicGroup | None, group: ConsumerGroup) -> None:
         """The members that the group had are its members still."""
-        if isinstance(before, ClassicGroup) and before.members:
-            self._migration.upgraded(before, by)
-            why = because(facts.MIGRATED, member=by, protocol="consumer")
+        if before is not None and before.members:
+            self._migration.upgraded(before)
             for member in group.members.values():
                 assert member.classic is not None, "it was a classic group"
                 self.renew_session(now, group.id, member.id, member.classic.session_ms)
-                self._shard.tell_committed(reconciled(self._topics, group.id, member, why))
 
     def _answer(self, member: ConsumerGroupMember, assigned: Owned | None) -> ConsumerGroupHeartbeatResponse:
         topics = () if assigned is None else assigned.items()

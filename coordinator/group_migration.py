@@ -134,17 +134,12 @@ class GroupMigration:
             assigned=assigned,
         )
 
-    def upgraded(self, group: ClassicGroup, by: str) -> None:
+    def upgraded(self, group: ClassicGroup) -> None:
         """It is written; nothing of the old group counts any more."""
         for kind in ("join", "sync"):
             self._shard.timers.cancel((kind, group.id))
         for id_ in group.pending:
             self._shard.timers.cancel(("session", group.id, id_))
-        why = because(facts.MIGRATED, member=by, protocol="consumer")
-        members = tuple(group.members)
-        self._shard.tell_committed(
-            facts.GroupConverted(group=group.id, type="consumer", epoch=group.generation, members=members, because=why)
-        )
 
     # -------------------------------------------------------------------------------- down
 

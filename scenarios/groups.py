@@ -14,33 +14,38 @@ SHAPE = ClusterShape(
         "group.initial.rebalance.delay.ms": 500,
         "broker.session.timeout.ms": 3_000,
         "broker.heartbeat.interval.ms": 500,
+        "group.consumer.session.timeout.ms": 6_000,
+        "group.consumer.min.session.timeout.ms": 6_000,
+        "group.consumer.heartbeat.interval.ms": 1_000,
+        "group.consumer.min.heartbeat.interval.ms": 1_000,
     }
 )
 SETTINGS: dict[str, object] = {
     "group.id": GROUP,
     "auto.offset.reset": "earliest",
-    "session.timeout.ms": 6_000,
-    "heartbeat.interval.ms": 1_000,
     "auto.commit.interval.ms": 1_000,
 }
+CLASSIC = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 1_000}
+"""In a group of the consumer protocol the brokers say these."""
 
 
-async def join(cluster: Cluster, **settings: object) -> ConsumerHandle:
+async def join(cluster: Cluster, *, every_ms: int = POLL_MS, **settings: object) -> ConsumerHandle:
     """A member that polls to the end of the run, as long as it lives; ``group_instance_id="i1"``."""
     dotted = {name.replace("_", "."): value for name, value in settings.items()}
-    member = cluster.consumer({**SETTINGS, **dotted})
+    of_protocol = {} if dotted.get("group.protocol") == "consumer" else CLASSIC
+    member = cluster.consumer({**SETTINGS, **of_protocol, **dotted})
     await member.subscribe([TOPIC])
-    keep_polling(cluster, member)
+    keep_polling(cluster, member, every_ms)
     return member
 
 
 def keep_polling(cluster: Cluster, member: ConsumerHandle, every_ms: int = POLL_MS) -> None:
-    """One poll after the other; a process that has ended polls no more."""
+    """One poll after the other, or after a pause for what it read; a process that has ended polls no more."""
     world = cluster.world
 
     def poll() -> None:
         if member.node.port is not None:
-            member.begin_poll(timeout_ms=every_ms)
+            member.begin_poll(timeout_ms=min(every_ms, POLL_MS))
             world.at(world.clock.now + every_ms * 1_000, poll, "poll")
 
     poll()

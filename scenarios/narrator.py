@@ -14,7 +14,6 @@ from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import client as clf
 from kafsim.protocol.facts import controller as cf
-from kafsim.protocol.facts import group as gf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
@@ -153,8 +152,9 @@ class Narrator:
         told, why = self._groups.tell(fact), reason(fact)
         if told:
             self._tell(stated.time, str(stated.node), told, None if why is None else self._groups.readable(why))
-        if isinstance(fact, gf.AssignmentStored):
-            self._tell(stated.time, fact.group, self._groups.show(fact), None)
+        shown = self._groups.show(fact)
+        if shown:
+            self._tell(stated.time, fact.group, shown, None)
 
     def _tell_role(self, stated: Stated, fact: qf.QuorumRoleChanged) -> None:
         """Of a voter among several; the only one has nobody to agree with, and observers follow."""

@@ -29,6 +29,7 @@ from kafsim.protocol.facts.world import FaultSkipped
 from kafsim.protocol.safeguards import ALL_ON, Safeguards
 from kafsim.protocol.types import TopicPartition
 from kafsim.scenarios.availability import Availability
+from kafsim.scenarios.consumption import Consumption
 from kafsim.scenarios.history import History, Judgement
 
 Story = Callable[[Cluster], Awaitable[None]]
@@ -49,6 +50,8 @@ class Run:
     history: Judgement
     unavailable: dict[str, float]
     """Seconds without a serving leader, for each partition."""
+    unread: dict[str, dict[str, float]]
+    """Seconds that a partition was read by no member of a group while these changed, by group."""
     differences: tuple[str, ...]
     """Between the facts and the cores, at the end."""
     stuck: str | None = None
@@ -144,13 +147,14 @@ class _Oracles:
             Availability(),
             Fingerprint(),
         )
-        self.skipped = SkippedFaults()
+        self.skipped, self.consumption = SkippedFaults(), Consumption()
         listeners: tuple[Listener, ...] = (
             self.fingerprint,
             self.monitor,
             self.history,
             self.available,
             self.skipped,
+            self.consumption,
             *options.listeners,
         )
         shape = Shape(seed=options.seed, dispatch=options.dispatch, wire=options.wire, safeguards=options.safeguards)
@@ -170,6 +174,7 @@ class _Oracles:
             violations=tuple(self.monitor.violations),
             history=self.history.judge(),
             unavailable=self.available.finish(world.clock.now),
+            unread=self.consumption.finish(),
             differences=tuple(self.differences),
             stuck=self.stuck,
             skipped_faults=self.skipped.count,

@@ -161,6 +161,7 @@ def summary(found: Runnable, done: Run) -> dict[str, Any]:
         "duplicated": seen.duplicated,
         "reordered": seen.reordered,
         "unavailable_seconds": done.unavailable,
+        "unread_seconds": done.unread,
         "skipped_faults": done.skipped_faults,
         "hollow": list(done.hollow),
         "latency_p50_ms": seen.latency_p50_ms,
@@ -197,8 +198,7 @@ def _print(about: dict[str, Any], done: Run, repeat: str) -> None:
         print(f"difference   {difference}")
     if done.stuck:
         print(f"stuck        {done.stuck}")
-    for partition, seconds in about["unavailable_seconds"].items():
-        print(f"unavailable  {partition}: {seconds:.3f} s")
+    _print_gaps(done)
     if done.hollow:
         print(f"hollow       {', '.join(done.hollow)}: led by a replica that its leader had forgotten; see docs/isr.md")
     if done.skipped_faults:
@@ -207,6 +207,19 @@ def _print(about: dict[str, Any], done: Run, repeat: str) -> None:
     print(f"virtual time {about['virtual_seconds']:g} s, {about['messages']} messages, seed {about['seed']}")
     print(f"fingerprint  {about['fingerprint']}")
     print(f"repeat with: {repeat}")
+
+
+def _print_gaps(done: Run) -> None:
+    """How long partitions had no leader, and no reader in a group."""
+    for partition, seconds in done.unavailable.items():
+        print(f"unavailable  {partition}: {seconds:.3f} s")
+    for group, partitions in done.unread.items():
+        stood = [seconds for seconds in partitions.values() if seconds]
+        if stood:
+            print(
+                f"unread       {group}: {len(stood)} of {len(partitions)} partitions, {sum(stood):.3f} s in all, "
+                f"{max(stood):.3f} s at most"
+            )
 
 
 def _repeat(name: str, seed: int, asked: Any) -> list[str]:
