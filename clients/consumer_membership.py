@@ -75,6 +75,7 @@ class State(enum.Enum):
 
 MEMBERS = frozenset({State.JOINING, State.RECONCILING, State.ACKNOWLEDGING, State.STABLE})
 _AT_ONCE = frozenset({State.JOINING, State.ACKNOWLEDGING})
+_URGENT = _AT_ONCE | {State.LEAVING}
 
 Assigned = Mapping[Uuid, tuple[int, ...]]
 """Partitions in order, by topic."""
@@ -128,7 +129,7 @@ class ConsumerMembership:
         """The number of the heartbeat that waits for its answer, 0 when none does."""
         self._sent = self._leaving = 0
         self._interval = 0
-        self._next = self._not_before = self._polled = Micros(0)
+        self._next = self._not_before = self._polled = self._wake = Micros(0)
         self._told: dict[str, object] = {}
         """What the coordinator knows already, by the name of the field."""
         self._on_left: Callable[[Micros], None] | None = None
@@ -176,6 +177,8 @@ class ConsumerMembership:
             return
         if self._is_polling():
             self._polled = now
+        if self.state not in _URGENT and now < self._wake and self._channel.is_known:
+            return
         if not self._channel.ensure(now):
             if self.state is State.LEAVING:
                 self._left(now)
@@ -198,11 +201,14 @@ class ConsumerMembership:
             self.failed = failed
 
     def _arm(self, now: Micros) -> None:
+        """The timer may be earlier than need be; it is set again then."""
         if self.state in MEMBERS:
             at = self._poll_over if self._in_flight else min(self._poll_over, max(self._next, self._not_before))
-            self._outbox.set_timer(HEARTBEAT_TIMER, Micros(max(at, now + 1)))
+            self._wake = Micros(max(at, now + 1))
+            self._outbox.set_timer(HEARTBEAT_TIMER, self._wake)
 
     def on_timer(self, now: Micros) -> None:
+        self._wake = now
         self.drive(now)
 
     def _send(self, now: Micros) -> None:
@@ -241,6 +247,7 @@ class ConsumerMembership:
         )
 
     def _heard(self, now: Micros, answer: ConsumerGroupHeartbeatResponse | Lost, number: int) -> None:
+        self._wake = now
         if self._in_flight == number:
             self._in_flight = 0
         elif number != self._leaving:

@@ -77,6 +77,8 @@ class Fetcher:
             if node is None or topic_id is None:
                 self._metadata.request_update(now)
                 continue
+            if node in self._fetching or node in holding:
+                continue
             by_node.setdefault(node, {})[topic_id, state.tp.partition] = FetchPartition(
                 partition=state.tp.partition,
                 current_leader_epoch=state.position.leader.epoch,
@@ -84,8 +86,7 @@ class Fetcher:
                 partition_max_bytes=self._settings["max.partition.fetch.bytes"],
             )
         for node, wanted in by_node.items():
-            if node not in self._fetching and node not in holding:
-                self._ask_when_ready(now, node, wanted)
+            self._ask_when_ready(now, node, wanted)
 
     def _node_for(self, now: Micros, state: PartitionSubscription) -> int | None:
         """Whom to fetch from: the leader of the position, or the replica that it prefers while that one serves."""

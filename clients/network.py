@@ -84,7 +84,10 @@ class ClientNetwork:
         """Told of every connection that broke or could not be made: what is known of the cluster may be old."""
 
     def _node(self, id_: int) -> _Node:
-        return self._nodes.setdefault(id_, _Node())
+        known = self._nodes.get(id_)
+        if known is None:
+            known = self._nodes[id_] = _Node()
+        return known
 
     def in_flight(self, node: int) -> int:
         return len(self._node(node).in_flight)

@@ -100,7 +100,11 @@ class SimFile:
 
     def _trim(self) -> None:
         horizon = self._disk.now() - WRITE_BACK_MIN - WRITE_BACK_SPREAD
-        old = sum(1 for write in self._journal if write.time < horizon)
+        old = 0
+        for write in self._journal:  # in the order of their times
+            if write.time >= horizon:
+                break
+            old += 1
         self.settle(self._durable + old)
 
     def lose_power(self, now: Micros, key: int) -> int:

@@ -35,17 +35,19 @@ async def join(cluster: Cluster, *, every_ms: int = POLL_MS, **settings: object)
     of_protocol = {} if dotted.get("group.protocol") == "consumer" else CLASSIC
     member = cluster.consumer({**SETTINGS, **of_protocol, **dotted})
     await member.subscribe([TOPIC])
-    keep_polling(cluster, member, every_ms)
+    keep_polling(cluster, member, every_ms, POLL_MS)
     return member
 
 
-def keep_polling(cluster: Cluster, member: ConsumerHandle, every_ms: int = POLL_MS) -> None:
+def keep_polling(
+    cluster: Cluster, member: ConsumerHandle, every_ms: int = POLL_MS, timeout_ms: int | None = None
+) -> None:
     """One poll after the other, or after a pause for what it read; a process that has ended polls no more."""
     world = cluster.world
 
     def poll() -> None:
         if member.node.port is not None:
-            member.begin_poll(timeout_ms=min(every_ms, POLL_MS))
+            member.begin_poll(timeout_ms=every_ms if timeout_ms is None else timeout_ms)
             world.at(world.clock.now + every_ms * 1_000, poll, "poll")
 
     poll()
