@@ -177,7 +177,14 @@ class Broker:
 
     def _make_apis(self, cluster_id: str) -> dict[type, Handle]:
         ids = ProducerIds(self._forwarding, self.given.address.id, lambda: self.lifecycle.epoch)
-        metadata = MetadataApi(self.outbox, self.metadata.state, self.settings, cluster_id, self._auto_create)
+        metadata = MetadataApi(
+            self.outbox,
+            self.metadata.state,
+            self.settings,
+            cluster_id,
+            self._auto_create,
+            lambda: self.metadata.applied,
+        )
         configs = (self.outbox, self.metadata.state, self.given.address.id, self._forwarding.send)
         apis: dict[type, Handle] = {
             ProduceRequest: self.produces.handle,

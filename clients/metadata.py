@@ -90,6 +90,8 @@ class ClientMetadata:
         """Everything is of interest, for a subscription by pattern."""
         self._epochs: dict[TopicPartition, int] = {}
         """The largest leader epochs seen; they outlive a new beginning."""
+        self._taken: dict[str, MetadataResponseTopic] = {}
+        """What was told of a topic last, if all was well."""
         self._wanted_ids: dict[Uuid, None] = {}
         self._new: dict[str, None] = {}
         """Topics that no answer has named yet."""
@@ -266,6 +268,7 @@ class ClientMetadata:
             self.topic_ids,
             self.topic_names,
             self._online,
+            self._taken,
         ):
             table.clear()
         self._began = now
@@ -306,6 +309,8 @@ class ClientMetadata:
             if topic.topic_id not in self._wanted_ids:
                 return
             self.topics[name] = now
+        if self._taken.get(name) is topic:  # brokers make it once for all who ask
+            return
         is_other = self.topic_ids.get(name) != topic.topic_id
         if is_other and name in self.topic_ids:
             self._forget(name)
@@ -314,6 +319,8 @@ class ClientMetadata:
         self.partition_counts[name] = len(topic.partitions)
         for partition in topic.partitions:
             self._take_partition(TopicPartition(name, partition.partition_index), partition, is_other=is_other)
+        if not any(partition.error_code for partition in topic.partitions):
+            self._taken[name] = topic
 
     def _take_partition(self, tp: TopicPartition, partition: MetadataResponsePartition, *, is_other: bool) -> None:
         self._wants_all |= partition.error_code in errors.INVALID_METADATA
@@ -329,6 +336,7 @@ class ClientMetadata:
         self._online[tp] = tuple(broker for broker in partition.replica_nodes if broker not in offline)
 
     def _forget(self, name: str) -> None:
+        self._taken.pop(name, None)
         id_ = self.topic_ids.pop(name, ZERO_UUID)
         self.topic_names.pop(id_, None)
         for index in range(self.partition_counts.pop(name, 0)):

@@ -28,7 +28,10 @@ from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 
 class MetadataApi:
-    """``auto_create`` asks the controller for a topic, and is told only that."""
+    """``auto_create`` asks the controller for a topic, and is told only that; ``applied``: how far the metadata is.
+
+    What is told of a topic is made once for all who ask before the metadata goes on.
+    """
 
     def __init__(
         self,
@@ -37,7 +40,11 @@ class MetadataApi:
         settings: dict[str, Any],
         cluster_id: str,
         auto_create: Callable[[Micros, str], None],
+        applied: Callable[[], int],
     ) -> None:
+        self._applied = applied
+        self._made_at = -1
+        self._made: dict[Uuid, MetadataResponseTopic] = {}
         self._outbox = outbox
         self._metadata = metadata
         self._settings = settings
@@ -83,6 +90,15 @@ class MetadataApi:
         return MetadataResponseTopic(error_code=errors.UNKNOWN_TOPIC_OR_PARTITION, name=name, topic_id=ZERO_UUID)
 
     def _topic(self, name: str, topic_id: Uuid) -> MetadataResponseTopic:
+        if self._made_at != self._applied():
+            self._made_at = self._applied()
+            self._made.clear()
+        made = self._made.get(topic_id)
+        if made is None:
+            made = self._made[topic_id] = self._make_topic(name, topic_id)
+        return made
+
+    def _make_topic(self, name: str, topic_id: Uuid) -> MetadataResponseTopic:
         partitions = tuple(self._partition(i, state) for i, state in self._metadata.partitions_of(topic_id))
         return MetadataResponseTopic(
             name=name, topic_id=topic_id, is_internal=name.startswith("__"), partitions=partitions
