@@ -8,19 +8,21 @@
     WHO join [TOPICS] [/REGEX/] [as INSTANCE] [with ASSIGNOR]   a heartbeat with epoch 0
     WHO beat [EPOCH] [owns PARTITIONS] [wants TOPICS]           the epoch of its last answer unless told otherwise
     WHO leaves [for a while]
+    WHO joins TOPICS [owns PARTITIONS] [as INSTANCE]    by the classic protocol, with the id of its last answer
+    WHO syncs [PARTITIONS] | beats                      the leader of a classic group gives itself partitions
     reload                             another broker coordinates the group
     wrote TYPES                        types of the records of the last request, "-" behind a tombstone; or "nothing"
     is STATE GROUP-EPOCH ASSIGNMENT-EPOCH
     is member WHO EPOCH PREVIOUS STATE ASSIGNED [PENDING]
 
 What a request is answered stands behind "=": an error, or the epoch and what it may read: "t:0,1", "-" for nothing,
-"." when the answer does not say.
+"." when the answer does not say. A join by the classic protocol is answered the generation, a heartbeat "ok".
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +36,7 @@ from kafsim.coordinator.shard import GroupShard
 from kafsim.coordinator.topics import Topics
 from kafsim.protocol import effects, errors
 from kafsim.protocol.config import broker_settings
+from kafsim.protocol.consumer_protocol import decode_partitions, encode
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.group_records import serde
 from kafsim.protocol.messages.consumer_group_heartbeat import (
@@ -41,13 +44,23 @@ from kafsim.protocol.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatResponse,
     TopicPartitions,
 )
+from kafsim.protocol.messages.consumer_protocol import (
+    ConsumerProtocolAssignment,
+    ConsumerProtocolSubscription,
+    TopicPartitionResult,
+)
+from kafsim.protocol.messages.consumer_protocol import TopicPartition as OwnedTopic
+from kafsim.protocol.messages.heartbeat import HeartbeatRequest
+from kafsim.protocol.messages.join_group import JoinGroupRequest, JoinGroupRequestProtocol
+from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity
+from kafsim.protocol.messages.sync_group import SyncGroupRequest, SyncGroupRequestAssignment
 from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
 from kafsim.protocol.records.record import Record, decode_batch
 from kafsim.protocol.safeguards import Safeguards
 from kafsim.protocol.surroundings import Surroundings
-from kafsim.protocol.types import Address, ConnectionId, Header, Micros
+from kafsim.protocol.types import Address, ConnectionId, Header, Micros, TopicPartition, by_topic
 from kafsim.protocol.uuid import Uuid
 
 GROUP = "g"
@@ -112,6 +125,8 @@ class Stage:
         self._marks = 0
         self._answers: list[ConsumerGroupHeartbeatResponse] = []
         self._coordinator: Coordinator | None = None
+        self._replies: list[object] = []
+        self.ids: dict[str, str] = {}
         self._timers: dict[Any, int] = {}
 
     @property
@@ -181,6 +196,78 @@ class Stage:
             else self.named({t.topic_id: dict.fromkeys(t.partitions, 0) for t in given.topic_partitions})
         )
 
+    # ------------------------------------------------------------------------ classic members
+
+    def _ask(self, who: str, key: int, ask: Callable[[Parked], object]) -> Any:
+        self._marks = len(self._log.kept)
+        self._take_timers()
+        self._replies.clear()
+        answer = ask(Parked(ConnectionId(1), Header(key, 5, 1, client_id=who)))
+        self.commit()
+        return answer if answer is not None else self._replies[-1] if self._replies else None
+
+    def join(self, who: str, topics: tuple[str, ...], owned: tuple[TopicPartition, ...]) -> str:
+        """Once more with the id that it is given."""
+        by_name = by_topic(owned).items()
+        blob = ConsumerProtocolSubscription(
+            topics=topics, owned_partitions=tuple(OwnedTopic(topic=t, partitions=tuple(i)) for t, i in by_name)
+        )
+        for _ in range(2):
+            request = JoinGroupRequest(
+                group_id=GROUP,
+                session_timeout_ms=10_000,
+                rebalance_timeout_ms=5_000,
+                member_id=self.ids.get(who, ""),
+                group_instance_id=self.instances.get(who),
+                protocol_type="consumer",
+                protocols=(JoinGroupRequestProtocol(name="range", metadata=encode(blob)),),
+            )
+            answer = self._ask(who, 11, lambda parked, one=request: self.coordinator.join(self.now, parked, one))
+            if answer is None:
+                return "waits"
+            self.ids[who] = answer.member_id or self.ids.get(who, "")
+            if answer.error_code != errors.MEMBER_ID_REQUIRED:
+                break
+        self.epochs[who] = answer.generation_id
+        return errors.name(answer.error_code) if answer.error_code else str(answer.generation_id)
+
+    def sync(self, who: str, given: tuple[TopicPartition, ...]) -> str:
+        blob = ConsumerProtocolAssignment(
+            assigned_partitions=tuple(
+                TopicPartitionResult(topic=topic, partitions=tuple(i)) for topic, i in by_topic(given).items()
+            )
+        )
+        mine = SyncGroupRequestAssignment(member_id=self.ids[who], assignment=encode(blob))
+        request = SyncGroupRequest(
+            group_id=GROUP,
+            generation_id=self.epochs[who],
+            member_id=self.ids[who],
+            group_instance_id=self.instances.get(who),
+            protocol_type="consumer",
+            protocol_name="range",
+            assignments=(mine,),
+        )
+        answer = self._ask(who, 14, lambda parked: self.coordinator.sync(self.now, parked, request))
+        if answer.error_code:
+            return errors.name(answer.error_code)
+        found = by_topic(decode_partitions(answer.assignment))
+        return " ".join(f"{name}:{','.join(map(str, i))}" for name, i in sorted(found.items())) or "-"
+
+    def beat(self, who: str) -> str:
+        request = HeartbeatRequest(
+            group_id=GROUP,
+            generation_id=self.epochs[who],
+            member_id=self.ids[who],
+            group_instance_id=self.instances.get(who),
+        )
+        error = self._ask(who, 12, lambda _: self.coordinator.heartbeat(self.now, request))
+        return errors.name(error) if error else "ok"
+
+    def leave(self, who: str) -> str:
+        request = LeaveGroupRequest(group_id=GROUP, members=(MemberIdentity(member_id=self.ids[who]),))
+        answers, _ = self._ask(who, 13, lambda _: self.coordinator.leave(self.now, request))
+        return errors.name(answers[0].error_code) if answers[0].error_code else "ok"
+
     def named(self, owned: Owned) -> str:
         parts = ((self.state.topic_names.get(t) or "gone", sorted(p)) for t, p in owned.items())
         return " ".join(f"{name}:{','.join(map(str, p))}" for name, p in sorted(parts)) or "-"
@@ -194,6 +281,8 @@ class Stage:
         for effect in self.outbox.effects:
             if effect[0] == effects.SET_TIMER:
                 self._timers[effect[1]] = effect[2]
+            elif effect[0] == effects.REPLY:
+                self._replies.append(effect[3])
             elif effect[0] == effects.CANCEL_TIMER:
                 self._timers.pop(effect[1], None)
         self.outbox.effects.clear()
@@ -225,6 +314,7 @@ class Stage:
 
 
 _JOIN = re.compile(r"(\w+) join ?(?P<topics>[\w ]*?)(?: ?/(?P<regex>.*)/)?(?: as (?P<i>\w+))?(?: with (?P<with>\w+))?$")
+_CLASSIC = re.compile(r"(\w+) joins (?P<topics>[\w ]*?)(?: owns (?P<owns>[\w:, -]+?))?(?: as (?P<i>\w+))?$")
 _BEAT = re.compile(r"(\w+) beat ?(?P<epoch>\d+)?(?: ?owns (?P<owns>[\w:, -]+?))?(?: ?wants (?P<wants>[\w ]*|-))?$")
 
 
@@ -261,6 +351,14 @@ def _do(stage: Stage, said: str) -> str | None:
             return f"member {who} {member.epoch} {member.previous_epoch} {member.state.name} {owned}"
         case ["is", *_]:
             return f"{stage.group.state} {stage.group.epoch} {stage.group.assignment_epoch}"
+        case [who, "joins", *_]:
+            return _classic_join(stage, who, said)
+        case [who, "syncs", *rest]:
+            return stage.sync(who, _partitions(" ".join(rest)))
+        case [who, "beats"]:
+            return stage.beat(who)
+        case [who, "leaves"] if who in stage.ids:
+            return stage.leave(who)
         case [who, "leaves", *rest]:
             return stage.request(who, member_epoch=-2 if rest else -1)
         case [who, "join", *_]:
@@ -286,6 +384,19 @@ def _join(stage: Stage, who: str, said: str) -> str:
         server_assignor=found["with"],
         topic_partitions=(),
     )
+
+
+def _classic_join(stage: Stage, who: str, said: str) -> str:
+    found = _CLASSIC.match(said)
+    assert found is not None, said
+    if found["i"]:
+        stage.instances[who] = found["i"]
+    return stage.join(who, tuple(found["topics"].split()), _partitions(found["owns"] or ""))
+
+
+def _partitions(text: str) -> tuple[TopicPartition, ...]:
+    parts = (one.split(":") for one in text.split())
+    return tuple(TopicPartition(name, int(index)) for name, indexes in parts for index in indexes.split(","))
 
 
 def _beat(stage: Stage, who: str, said: str) -> str:
