@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from kafsim.coordinator.classic_group import Parked
+from kafsim.coordinator.classic_joins import ClassicJoins
 from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.consumer_group_classic import ClassicMembers
 from kafsim.coordinator.consumer_group_manager import ConsumerGroupManager
@@ -28,6 +29,7 @@ class Coordinator:
         self.shard = shard
         self.topics = topics
         self.classic = GroupMetadataManager(shard)
+        self._joins = ClassicJoins(shard, self.classic)
         migration = GroupMigration(shard, topics, self.classic)
         self.consumers = ConsumerGroupManager(shard, topics, migration)
         shard.on_loaded.append(self.consumers.on_loaded)
@@ -41,7 +43,7 @@ class Coordinator:
     def join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
         group = self._consumer_group(request.group_id)
         if group is None:
-            self.classic.join(now, parked, request)
+            self._joins.join(now, parked, request)
         elif group.members:
             try:
                 self._classic_members.join(now, parked, request, group)
@@ -50,7 +52,7 @@ class Coordinator:
         elif request.member_id:
             self.shard.reply(*parked, refused_join(parked.header, errors.UNKNOWN_MEMBER_ID, request.member_id))
         else:
-            self.classic.create_and_join(now, parked, request, deletion_records(group))
+            self._joins.create_and_join(now, parked, request, deletion_records(group))
 
     def sync(self, now: Micros, parked: Parked, request: SyncGroupRequest) -> None:
         group = self._consumer_group(request.group_id)

@@ -18,16 +18,15 @@ from kafsim.coordinator.classic_group import (
     ClassicGroup,
     Member,
     Parked,
-    Protocols,
 )
-from kafsim.coordinator.records import CoordinatorRecord, group_record
+from kafsim.coordinator.records import group_record
 from kafsim.coordinator.shard import GroupShard
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions
 from kafsim.protocol.facts import group as facts
 from kafsim.protocol.facts.fact import Because, because
 from kafsim.protocol.messages.heartbeat import HeartbeatRequest
-from kafsim.protocol.messages.join_group import JoinGroupRequest, JoinGroupResponse, JoinGroupResponseMember
+from kafsim.protocol.messages.join_group import JoinGroupResponse, JoinGroupResponseMember
 from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity, MemberResponse
 from kafsim.protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
 from kafsim.protocol.types import Header, Micros, millis
@@ -37,7 +36,7 @@ NEW_MEMBER_JOIN_MS = 300_000
 """How long one who has just joined waits for the others at most."""
 LEAST_WAIT_MS = 1
 """Whoever waits for a static member looks again and again, as Kafka's timer does, but not in the same moment."""
-MEMBER_ID_SINCE, NULL_PROTOCOL_SINCE, SKIP_ASSIGNMENT_SINCE = 4, 7, 9
+NULL_PROTOCOL_SINCE = 7
 
 
 class GroupMetadataManager:
@@ -69,213 +68,15 @@ class GroupMetadataManager:
             for id_ in group.in_order():
                 member = group.members[id_]
                 if state == PREPARING:
-                    self._answer_join(member, errors.NOT_COORDINATOR, member.id)
+                    self.answer_join(member, errors.NOT_COORDINATOR, member.id)
                 elif state in (COMPLETING, STABLE):
-                    self._answer_sync(group, member, errors.NOT_COORDINATOR)
-
-    # -------------------------------------------------------------------------------- join
-
-    def join(self, now: Micros, parked: Parked, request: JoinGroupRequest) -> None:
-        group = self._shard.classic(request.group_id)
-        if group is None:
-            if request.member_id:
-                self._refuse_join(parked, errors.UNKNOWN_MEMBER_ID, request.member_id)
-            else:
-                self.create_and_join(now, parked, request, [])
-            return
-        self._join(now, parked, request, group)
-
-    def create_and_join(
-        self, now: Micros, parked: Parked, request: JoinGroupRequest, before: list[CoordinatorRecord]
-    ) -> None:
-        """The empty group is written beside, after the records of ``before``, which take away what the group was.
-
-        A failure of that is told to whoever makes it, if it still waits.
-        """
-        was = self._shard.groups.get(request.group_id)
-        group = ClassicGroup(request.group_id, self._shard.wall_ms(now))
-        record = group_record(group, {})
-        self._shard.note_new(group)
-        self._join(now, parked, request, group)
-        end = self._shard.end
-
-        def then(_: Micros, error: int) -> None:
-            if error:
-                self._shard.undone[group.id] = None
-            for member in list(group.members.values()) if error else ():
-                if member.join is parked:
-                    self._answer_join(member, error, "")
-
-        self._shard.write(now, [*before, record], then, replay=False)
-        if self._shard.end == end:  # it could not be appended
-            if was is None:
-                self._shard.groups.delete(group.id)
-            else:
-                self._shard.groups.put(group.id, was)
-            self._shard.timers.cancel(("join", group.id))
-
-    def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
-        if not self._accepts(group, request.member_id):
-            group.remove(request.member_id)
-            self._refuse_join(parked, errors.GROUP_MAX_SIZE_REACHED, "")
-        elif not request.member_id:
-            self._join_new(now, parked, request, group)
-        else:
-            self._join_known(now, parked, request, group)
-
-    def _accepts(self, group: ClassicGroup, member_id: str) -> bool:
-        most = self._settings["group.max.size"]
-        member = group.members.get(member_id)
-        if group.state == PREPARING:
-            return (member is not None and member.join is not None) or group.waiting_to_join < most
-        return group.state in (EMPTY, DEAD) or member is not None or len(group.members) < most
-
-    def _join_new(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
-        names = [protocol.name for protocol in request.protocols]
-        if not group.supports(request.protocol_type, names):
-            self._refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, "")
-            return
-        id_ = f"{request.group_instance_id or parked.header.client_id or ''}-{self._new_uuid()}"
-        if request.group_instance_id in group.static:
-            self._replace_static(now, parked, request, group, id_)
-        elif request.group_instance_id is None and parked.header.version >= MEMBER_ID_SINCE:
-            group.pending[id_] = None
-            at = Micros(now + millis(request.session_timeout_ms))
-            self._shard.timers.set(self._session(group, id_), at, partial(self._session_over, group.id, id_))
-            self._refuse_join(parked, errors.MEMBER_ID_REQUIRED, id_)
-        else:
-            self._add(now, parked, request, group, id_)
-
-    def _new_uuid(self) -> str:
-        text = self._shard.given.entropy.uuid().hex()
-        return "-".join((text[:8], text[8:12], f"4{text[13:16]}", text[16:20], text[20:]))
-
-    def _join_known(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
-        id_ = request.member_id
-        if not group.supports(request.protocol_type, [protocol.name for protocol in request.protocols]):
-            self._refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, id_)
-            return
-        if id_ in group.pending:
-            if request.group_instance_id is not None:
-                self._refuse_join(parked, errors.UNKNOWN_SERVER_ERROR, "")
-                return
-            error = errors.NONE
-        else:
-            error = group.validate(id_, request.group_instance_id)
-        if error:
-            self._refuse_join(parked, error, id_)
-        elif id_ in group.pending:
-            self._add(now, parked, request, group, id_)
-        else:
-            self._rejoin(now, parked, request, group, group.members[id_])
-
-    def _rejoin(
-        self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, member: Member
-    ) -> None:
-        is_same = member.protocols == _protocols(request)
-        if group.state == EMPTY:
-            self._refuse_join(parked, errors.UNKNOWN_MEMBER_ID, member.id)
-        elif group.state == PREPARING:
-            self._update(member, parked, request)
-            self._maybe_complete(now, group)
-        elif is_same and (group.state == COMPLETING or member.id != group.leader):
-            self._reply_join(parked, group, member)
-        else:
-            self._update(member, parked, request)
-            reason = request.reason or "not provided"
-            why = because(facts.LEADER_REJOINED, member=member.id, reason=reason)
-            self.prepare(now, group, why if is_same else because(facts.CHANGED, member=member.id))
-
-    def _update(self, member: Member, parked: Parked, request: JoinGroupRequest) -> None:
-        member.protocols = _protocols(request)
-        member.rebalance_ms, member.session_ms = _timeouts(request)
-        member.join = parked
-
-    def _add(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, id_: str) -> None:
-        rebalance_ms, session_ms = _timeouts(request)
-        member = Member(
-            id=id_,
-            instance=request.group_instance_id,
-            client_id=parked.header.client_id or "",
-            client_host="/127.0.0.1",
-            rebalance_ms=rebalance_ms,
-            session_ms=session_ms,
-            protocols=_protocols(request),
-            join=parked,
-            is_new=True,
-        )
-        if group.state == PREPARING and group.previous == EMPTY:
-            group.newly_added = True
-        group.add(member, request.protocol_type)
-        self._shard.outbox.happened(
-            facts.MemberAdded(group=group.id, member=id_, instance=member.instance, client=member.client_id)
-        )
-        self._set_session(now, group, member, NEW_MEMBER_JOIN_MS)
-        why = because(facts.JOINED, member=id_, reason=request.reason or "not provided")
-        self._prepare_or_complete(now, group, why)
-
-    # ------------------------------------------------------------------------------ static
-
-    def _replace_static(
-        self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup, id_: str
-    ) -> None:
-        """A new process has the instance id: the old member is fenced, and the rest need not notice."""
-        assert request.group_instance_id is not None, "it was looked up"
-        old = group.members[group.static[request.group_instance_id]]
-        leader_before = group.leader or ""
-        self._answer_join(old, errors.FENCED_INSTANCE_ID, old.id)
-        self._answer_sync(group, old, errors.FENCED_INSTANCE_ID)
-        member = group.replace(old.id, id_)
-        why = because(facts.REPLACED, member=id_, instance=old.instance, old=old.id)
-        self._shard.outbox.happened(facts.MemberRemoved(group=group.id, member=old.id, because=why))
-        self._shard.outbox.happened(
-            facts.MemberAdded(group=group.id, member=id_, instance=old.instance, client=member.client_id)
-        )
-        self._set_session(now, group, member, old.session_ms)
-        before = (member.protocols, member.rebalance_ms, member.session_ms)
-        self._update(member, parked, request)
-        if group.state == PREPARING:
-            self._maybe_complete(now, group)
-        elif group.state == COMPLETING or group.select_protocol() != group.protocol:
-            self.prepare(now, group, why)
-        else:
-            assignments = {m.id: m.assignment for m in group.members.values()}
-
-            def then(at: Micros, error: int) -> None:
-                waits = member.join is parked  # else it was answered: replaced, removed, or part of a new generation
-                if error:
-                    self._shard.undone[group.id] = None
-                    member.protocols, member.rebalance_ms, member.session_ms = before
-                    if waits:
-                        self._answer_join(member, error, "")
-                    if group.members.get(id_) is member:
-                        self.renew_session(at, group, group.replace(id_, old.id))
-                elif waits:
-                    member.join = None
-                    self._reply_replaced(parked, group, member, leader_before)
-
-            self._shard.write(now, [group_record(group, assignments)], then, replay=False)
-
-    def _reply_replaced(self, parked: Parked, group: ClassicGroup, member: Member, leader_before: str) -> None:
-        """From version 9 on the new leader learns that it leads, and that there is nothing to assign (KIP-814)."""
-        knows = parked.header.version >= SKIP_ASSIGNMENT_SINCE
-        leads = knows and member.id == group.leader
-        answer = JoinGroupResponse(
-            generation_id=group.generation,
-            protocol_type=group.protocol_type,
-            protocol_name=group.protocol,
-            leader=(group.leader or "") if knows else leader_before,
-            skip_assignment=leads,
-            member_id=member.id,
-            members=_listed(group) if leads else (),
-        )
-        self._shard.reply(*parked, answer)
+                    self.answer_sync(group, member, errors.NOT_COORDINATOR)
 
     # --------------------------------------------------------------------------- rebalance
 
-    def _prepare_or_complete(self, now: Micros, group: ClassicGroup, why: Because) -> None:
+    def prepare_or_complete(self, now: Micros, group: ClassicGroup, why: Because) -> None:
         if group.state == PREPARING:
-            self._maybe_complete(now, group)
+            self.maybe_complete(now, group)
         else:
             self.prepare(now, group, why)
 
@@ -283,12 +84,12 @@ class GroupMetadataManager:
         """Nobody waits any more."""
         for id_ in group.in_order():
             member = group.members[id_]
-            self._answer_join(member, error, id_)
+            self.answer_join(member, error, id_)
             if member.sync is not None:
-                self._answer_sync(group, member, error)
+                self.answer_sync(group, member, error)
                 self.renew_session(now, group, member)
 
-    def _maybe_complete(self, now: Micros, group: ClassicGroup) -> None:
+    def maybe_complete(self, now: Micros, group: ClassicGroup) -> None:
         """All have joined; an initial delay runs to its end even so."""
         if group.state == PREPARING and group.previous != EMPTY and group.has_all_joined:
             self._complete(now, group, because(facts.ALL_JOINED, members=len(group.members)))
@@ -300,7 +101,7 @@ class GroupMetadataManager:
                 member = group.members[id_]
                 member.assignment = b""
                 if member.sync is not None:
-                    self._answer_sync(group, member, errors.REBALANCE_IN_PROGRESS)
+                    self.answer_sync(group, member, errors.REBALANCE_IN_PROGRESS)
                     self.renew_session(now, group, member)
         group.unsynced.clear()
         self._shard.timers.cancel(("sync", group.id))
@@ -371,7 +172,7 @@ class GroupMetadataManager:
         for id_ in group.in_order():
             member = group.members[id_]
             if member.join is not None:
-                self._reply_join(member.join, group, member)
+                self.reply_join(member.join, group, member)
                 member.join = None
             self.renew_session(now, group, member)
             member.is_new = False
@@ -439,10 +240,10 @@ class GroupMetadataManager:
             member = group.members[id_]
             member.assignment = assignments.get(id_, b"")
             if member.sync is not None:
-                self._answer_sync(group, member, error)
+                self.answer_sync(group, member, error)
                 self.renew_session(now, group, member)
         if error:
-            self._prepare_or_complete(now, group, because(facts.ASSIGNMENT_LOST, error=errors.name(error)))
+            self.prepare_or_complete(now, group, because(facts.ASSIGNMENT_LOST, error=errors.name(error)))
             return
         self._shard.outbox.happened(
             facts.AssignmentStored(
@@ -477,11 +278,16 @@ class GroupMetadataManager:
         return errors.REBALANCE_IN_PROGRESS if group.state == PREPARING else errors.NONE
 
     def renew_session(self, now: Micros, group: ClassicGroup, member: Member) -> None:
-        self._set_session(now, group, member, member.session_ms)
+        self.set_session(now, group, member, member.session_ms)
 
-    def _set_session(self, now: Micros, group: ClassicGroup, member: Member, ms: int) -> None:
-        over = partial(self._session_over, group.id, member.id)
-        self._shard.timers.set(self._session(group, member.id), Micros(now + millis(ms)), over)
+    def set_session(self, now: Micros, group: ClassicGroup, member: Member, ms: int) -> None:
+        """Nothing need be heard of it for so long."""
+        self.wait_for(now, group, member.id, ms)
+
+    def wait_for(self, now: Micros, group: ClassicGroup, id_: str, ms: int) -> None:
+        """For a member, or for one that has been given an id to join with."""
+        over = partial(self._session_over, group.id, id_)
+        self._shard.timers.set(self._session(group, id_), Micros(now + millis(ms)), over)
 
     def _session(self, group: ClassicGroup, member: str) -> tuple[str, str, str]:
         return ("session", group.id, member)
@@ -502,7 +308,7 @@ class GroupMetadataManager:
             (facts.JOIN_OVER, NEW_MEMBER_JOIN_MS) if member.is_new else (facts.SESSION_OVER, member.session_ms)
         )
         why = because(rule, member=id_, timeout_ms=timeout)
-        self._answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
+        self.answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
         self._remove(group, id_, why)
         if group.state in (STABLE, COMPLETING):
             self.prepare(now, group, why)
@@ -529,7 +335,7 @@ class GroupMetadataManager:
             if group.state in (STABLE, COMPLETING):
                 self.prepare(now, group, why)
             else:
-                self._maybe_complete(now, group)
+                self.maybe_complete(now, group)
         return tuple(answers), self._not_emptied
 
     def _leave(self, group: ClassicGroup, one: MemberIdentity) -> int:
@@ -544,7 +350,7 @@ class GroupMetadataManager:
                 return error
         member = group.members.get(id_)
         if member is not None:
-            self._answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
+            self.answer_join(member, errors.UNKNOWN_MEMBER_ID, "")
         self._remove(group, id_, because(facts.LEFT, member=id_, reason=one.reason or "not provided"))
         return errors.NONE
 
@@ -581,42 +387,32 @@ class GroupMetadataManager:
             )
         )
 
-    def _refuse_join(self, parked: Parked, error: int, member_id: str) -> None:
+    def refuse_join(self, parked: Parked, error: int, member_id: str) -> None:
         self._shard.reply(*parked, refused_join(parked.header, error, member_id))
 
-    def _answer_join(self, member: Member, error: int, member_id: str) -> None:
+    def answer_join(self, member: Member, error: int, member_id: str) -> None:
         if member.join is not None:
-            self._refuse_join(member.join, error, member_id)
+            self.refuse_join(member.join, error, member_id)
             member.join = None
 
-    def _reply_join(self, parked: Parked, group: ClassicGroup, member: Member) -> None:
+    def reply_join(self, parked: Parked, group: ClassicGroup, member: Member) -> None:
         answer = JoinGroupResponse(
             generation_id=group.generation,
             protocol_type=group.protocol_type,
             protocol_name=group.protocol,
             leader=group.leader or "",
             member_id=member.id,
-            members=_listed(group) if member.id == group.leader else (),
+            members=listed(group) if member.id == group.leader else (),
         )
         self._shard.reply(*parked, answer)
 
-    def _answer_sync(self, group: ClassicGroup, member: Member, error: int) -> None:
+    def answer_sync(self, group: ClassicGroup, member: Member, error: int) -> None:
         if member.sync is not None:
             self._shard.reply(*member.sync, _synced(group, member, error))
             member.sync = None
 
 
-def _protocols(request: JoinGroupRequest) -> Protocols:
-    return tuple((protocol.name, protocol.metadata) for protocol in request.protocols)
-
-
-def _timeouts(request: JoinGroupRequest) -> tuple[int, int]:
-    """Of the rebalance and of the session; an old client has but one."""
-    session = request.session_timeout_ms
-    return (session if request.rebalance_timeout_ms < 0 else request.rebalance_timeout_ms, session)
-
-
-def _listed(group: ClassicGroup) -> tuple[JoinGroupResponseMember, ...]:
+def listed(group: ClassicGroup) -> tuple[JoinGroupResponseMember, ...]:
     protocol = group.protocol or ""
     members = [group.members[id_] for id_ in group.in_order()]
     return tuple(
