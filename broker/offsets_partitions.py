@@ -81,13 +81,10 @@ class CoordinatorElections:
         topic_id = self._metadata.topic_ids.get(TOPIC)
         if first:
             self._runtime.start(self._metadata.partition_counts.get(topic_id) if topic_id else None)
-        gone: dict[Uuid, None] = {}
-        self._runtime.topics.on_changed(dict.fromkeys(key[0] for key in touched))
+        gone = self._runtime.topics.on_changed(dict.fromkeys(key[0] for key in touched))
         for key in touched:
             if key[0] in (topic_id, self._topic_id):
                 self._follow(now, key)
-            elif key[0] not in self._metadata.topic_names:
-                gone[key[0]] = None
         self._topic_id = topic_id
         if gone:
             self._runtime.on_topics_deleted(now, gone)

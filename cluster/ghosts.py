@@ -352,6 +352,11 @@ class Ghosts:
         group.is_consumer = True
         group.forget()
 
+    def _classic_group_loaded(self, _: str, fact: gf.ClassicGroupLoaded) -> None:
+        group = self.groups.setdefault(fact.group, GhostGroup())
+        group.is_consumer, group.generation = False, fact.generation
+        group.forget()
+
     def _reconciled(self, _: str, fact: gf.MemberReconciled) -> None:
         group = self.groups.setdefault(fact.group, GhostGroup())
         group.is_consumer = True
@@ -529,6 +534,7 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     kf.PartitionsAssigned: Ghosts._owns,
     kf.PartitionsRevoked: Ghosts._gives_up,
     kf.PartitionsLost: Ghosts._gives_up,
+    gf.ClassicGroupLoaded: Ghosts._classic_group_loaded,
     gf.ConsumerGroupLoaded: Ghosts._consumer_group_loaded,
     gf.MemberReconciled: Ghosts._reconciled,
     gf.GroupConverted: Ghosts._converted,

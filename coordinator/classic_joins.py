@@ -17,6 +17,7 @@ from kafsim.coordinator.classic_group import (
     Parked,
     Protocols,
 )
+from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.group_metadata_manager import NEW_MEMBER_JOIN_MS, GroupMetadataManager, listed
 from kafsim.coordinator.records import CoordinatorRecord, group_record
 from kafsim.coordinator.shard import GroupShard
@@ -69,7 +70,12 @@ class ClassicJoins:
                     self._manager.answer_join(member, error, "")
 
         self._shard.write(now, [*before, record], then, replay=False)
-        if self._shard.end == end:  # it could not be appended
+        if self._shard.end != end and isinstance(was, ConsumerGroup):
+            why = because(facts.MIGRATED, member=parked.header.client_id or "", protocol="classic")
+            self._shard.tell_committed(
+                facts.GroupConverted(group=group.id, type="classic", epoch=0, members=(), because=why)
+            )
+        elif self._shard.end == end:  # it could not be appended
             if was is None:
                 self._shard.groups.delete(group.id)
             else:

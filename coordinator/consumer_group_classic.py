@@ -6,13 +6,12 @@ one leads, and a heartbeat tells them to join again when there is something to g
 
 from __future__ import annotations
 
-from functools import partial
-
 import attrs
 
 from kafsim.coordinator.classic_group import Parked
 from kafsim.coordinator.consumer_group import ClassicMember, ConsumerGroup, ConsumerGroupMember, MemberState
-from kafsim.coordinator.consumer_group_manager import HOST, ConsumerGroupManager
+from kafsim.coordinator.consumer_group_manager import HOST, JOIN, SYNC, ConsumerGroupManager, static_member
+from kafsim.coordinator.group_metadata_manager import refused_join
 from kafsim.coordinator.group_migration import GroupMigration, blob_of
 from kafsim.coordinator.member_update import MemberUpdate
 from kafsim.coordinator.records import CoordinatorRecord
@@ -29,7 +28,7 @@ from kafsim.protocol.messages.heartbeat import HeartbeatRequest
 from kafsim.protocol.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from kafsim.protocol.messages.leave_group import LeaveGroupRequest, MemberIdentity, MemberResponse
 from kafsim.protocol.messages.sync_group import SyncGroupRequest, SyncGroupResponse
-from kafsim.protocol.types import Micros, millis
+from kafsim.protocol.types import Micros
 from kafsim.protocol.uuid import Uuid, to_text
 from kafsim.protocol.wire.primitives import WireError
 
@@ -60,19 +59,21 @@ class ClassicMembers:
         if request.protocol_type != PROTOCOL_TYPE or not names or not group.supports(names):
             raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL)
         if not request.member_id and request.group_instance_id is None and parked.header.version >= MEMBER_ID_SINCE:
-            self._shard.reply(*parked, JoinGroupResponse(error_code=errors.MEMBER_ID_REQUIRED, member_id=id_))
+            self._shard.reply(*parked, refused_join(parked.header, errors.MEMBER_ID_REQUIRED, id_))
             return
         records: list[CoordinatorRecord] = []
-        replaced = group.static.get(request.group_instance_id or "")
+        replaced = None
+        if request.group_instance_id is not None:
+            replaced = static_member(group, request.group_instance_id)
         update = self._find(now, group, request, id_, records)
         subscription = _subscription(request)
         names_changed = update.subscribe(_told(update.old, request, parked, subscription))
         self._consumers.note_new(group, update)
-        regex = self._consumers.regexes.update(now, group, update.old, update.new, records)
+        regex = self._consumers.regexes.update(now, group, update.old, update.new, records, is_known=update.is_known)
         update.look_at_topics(names_changed, RegexStatus.SAME if regex is RegexStatus.SAME else RegexStatus.RESOLVED)
         claimed = self._claimed(subscription)
         if replaced is not None and self._is_last(group, replaced):
-            self._downgrade(now, parked, group, update, replaced, claimed)
+            self._downgrade(now, parked, group, update, replaced.id, claimed)
             return
         update.retarget()
         update.reconcile(claimed)
@@ -80,11 +81,11 @@ class ClassicMembers:
 
         def then(at: Micros, error: int) -> None:
             if error:
-                self._shard.reply(*parked, JoinGroupResponse(error_code=error))
+                self._shard.reply(*parked, refused_join(parked.header, error, ""))
                 return
-            self._shard.timers.cancel(("join", group.id, id_))
+            self._shard.timers.cancel((JOIN, group.id, id_))
             self._consumers.renew_session(at, group.id, id_, request.session_timeout_ms)
-            self._watch(at, "sync", group.id, id_, request.rebalance_timeout_ms)
+            self._watch(at, SYNC, group.id, id_, request.rebalance_timeout_ms)
             self._shard.reply(*parked, response)
 
         self._consumers.write(now, group.id, records, update.told, then, looked_at=update.looked_at)
@@ -101,9 +102,9 @@ class ClassicMembers:
         found = group.members.get(id_)
         if instance is not None and request.member_id:
             self._consumers.check_static(group, id_, instance)
-        elif instance is not None and instance in group.static:
-            replaces = group.static[instance]
-            found = self._consumers.replace(group, group.members[replaces], id_, records)
+        elif instance is not None and (owner := static_member(group, instance)) is not None:
+            replaces = owner.id
+            found = self._consumers.replace(group, owner, id_, records)
         member = found or ConsumerGroupMember(id=id_)
         return MemberUpdate(self._shard, self._topics, now, group, member, records, replaces)
 
@@ -115,9 +116,8 @@ class ClassicMembers:
                 found[id_] = found.get(id_, NO_PARTITIONS) | frozenset(topic.partitions)
         return found
 
-    def _is_last(self, group: ConsumerGroup, replaced: str) -> bool:
+    def _is_last(self, group: ConsumerGroup, member: ConsumerGroupMember) -> bool:
         """Is it the only member of the consumer protocol, and may the group be a classic one without it?"""
-        member = group.members[replaced]
         policy, most = (self._shard.settings[n] for n in ("group.consumer.migration.policy", "group.max.size"))
         rest = len(group.members) - 1
         allowed = policy in ("bidirectional", "downgrade") and len(group.members) <= most
@@ -139,7 +139,7 @@ class ClassicMembers:
         response = _joined(update.new)
 
         def then(_: Micros, error: int) -> None:
-            self._shard.reply(*parked, JoinGroupResponse(error_code=error) if error else response)
+            self._shard.reply(*parked, refused_join(parked.header, error, "") if error else response)
 
         self._migration.downgrade_by(
             now, group, update.new, replaced, update.records, update.told, then, rebalances=rebalances
@@ -161,7 +161,7 @@ class ClassicMembers:
         response = SyncGroupResponse(
             protocol_type=request.protocol_type,
             protocol_name=request.protocol_name,
-            assignment=blob_of(self._topics, member.assigned, member.classic.protocols[0][1]),
+            assignment=self._assignment(member, member.classic.protocols[0][1]),
         )
         session_ms = member.classic.session_ms
 
@@ -169,18 +169,25 @@ class ClassicMembers:
             if error:
                 self._shard.reply(*parked, SyncGroupResponse(error_code=error))
                 return
-            self._shard.timers.cancel(("sync", group.id, member.id))
+            self._shard.timers.cancel((SYNC, group.id, member.id))
             self._consumers.renew_session(at, group.id, member.id, session_ms)
             self._shard.reply(*parked, response)
 
         self._shard.write(now, [], then)
 
+    def _assignment(self, member: ConsumerGroupMember, metadata: bytes) -> bytes:
+        """In the version of its first subscription, which nobody has read if another protocol was chosen then."""
+        try:
+            return blob_of(self._topics, member.assigned, metadata)
+        except WireError:
+            raise Refused(errors.UNKNOWN_SERVER_ERROR) from None
+
     def _member(self, group: ConsumerGroup, id_: str, instance: str | None) -> ConsumerGroupMember:
         if instance is not None:
-            owner = group.static.get(instance)
+            owner = static_member(group, instance)
             if owner is None:
                 raise Refused(errors.UNKNOWN_MEMBER_ID)
-            if owner != id_:
+            if owner.id != id_:
                 raise Refused(errors.FENCED_INSTANCE_ID)
         member = group.members.get(id_)
         if member is None or not member.is_classic:
@@ -210,19 +217,13 @@ class ClassicMembers:
         return all(group.epoch_of(topic, p) == -1 for topic, p in missing)
 
     def _ask_to_join(self, now: Micros, group: ConsumerGroup, member: ConsumerGroupMember) -> None:
-        if ("join", group.id, member.id) not in self._shard.timers:
-            self._watch(now, "join", group.id, member.id, member.rebalance_ms)
+        if (JOIN, group.id, member.id) not in self._shard.timers:
+            self._watch(now, JOIN, group.id, member.id, member.rebalance_ms)
 
     def _watch(self, now: Micros, kind: str, group_id: str, id_: str, ms: int) -> None:
         """It has so long to join, or to ask for its assignment."""
-        over = partial(self._over, kind, group_id, id_, ms)
-        self._shard.timers.set((kind, group_id, id_), Micros(now + millis(ms)), over)
-
-    def _over(self, kind: str, group_id: str, id_: str, ms: int, now: Micros) -> None:
-        group = self._shard.groups.get(group_id)
-        if isinstance(group, ConsumerGroup) and id_ in group.members:
-            rule = facts.NOT_REJOINED if kind == "join" else facts.NOT_SYNCED
-            self._consumers.remove(now, group, [id_], because(rule, member=id_, timeout_ms=ms))
+        rule = facts.NOT_REJOINED if kind == JOIN else facts.NOT_SYNCED
+        self._consumers.watch(now, kind, group_id, id_, ms, because(rule, member=id_, timeout_ms=ms))
 
     # ------------------------------------------------------------------------------- leave
 
@@ -244,7 +245,10 @@ class ClassicMembers:
             first = next(one for one in request.members)
             name, reason = first.member_id or first.group_instance_id or "", first.reason or "not provided"
             why = because(facts.LEFT, member=name, reason=reason)
-            self._consumers.remove(now, group, list(gone), why, lambda _, error: failed.append(error))
+            try:
+                self._consumers.remove(now, group, list(gone), why, lambda _, error: failed.append(error))
+            except Refused as refused:
+                failed.append(refused.code)
         return tuple(answers), failed[0] if failed else errors.NONE
 
 
@@ -252,7 +256,7 @@ def _leaving(group: ConsumerGroup, one: MemberIdentity) -> tuple[str, int]:
     id_ = one.member_id
     if one.group_instance_id is not None:
         owner = group.static.get(one.group_instance_id)
-        if owner is None:
+        if owner is None or owner not in group.members:
             return id_, errors.UNKNOWN_MEMBER_ID
         if id_ and owner != id_:
             return id_, errors.FENCED_INSTANCE_ID

@@ -51,6 +51,8 @@ from kafsim.protocol.uuid import Uuid, to_text
 
 HOST = "/127.0.0.1"
 RETRY_MS = 500
+SESSION, REVOCATION, JOIN, SYNC = "member-session", "revocation", "member-join", "member-sync"
+"""Timers of a member; one that speaks the classic protocol has the last two in place of the second."""
 ABANDON = "The member must abandon all its partitions and rejoin."
 Reply = Callable[[Micros, ConsumerGroupHeartbeatResponse], None]
 
@@ -129,7 +131,7 @@ class ConsumerGroupManager:
         update = self._find_member(now, group, request, id_, records)
         names_changed = update.subscribe(_told(update.old, request, parked))
         self.note_new(group, update)
-        regex = self.regexes.update(now, group, update.old, update.new, records)
+        regex = self.regexes.update(now, group, update.old, update.new, records, is_known=update.is_known)
         update.look_at_topics(names_changed, regex)
         update.retarget()
         claimed: dict[Uuid, frozenset[int]] | None = None
@@ -149,7 +151,7 @@ class ConsumerGroupManager:
         first = [fact for fact in update.told[:1] if isinstance(fact, facts.MemberAdded)]
         told = [*first, *self._told_of_upgrade(before, group, update.new.id), *update.told[len(first) :]]
         if self.write(now, group.id, records, told, then, looked_at=update.looked_at):
-            self._after_upgrade(now, before, group)
+            self._after_upgrade(now, before, group, update.new.id)
 
     def note_new(self, group: ConsumerGroup, update: MemberUpdate) -> None:
         new = update.new
@@ -169,13 +171,14 @@ class ConsumerGroupManager:
         )
         return [converted, *(reconciled(self._topics, group.id, one, why) for one in group.members.values())]
 
-    def _after_upgrade(self, now: Micros, before: ClassicGroup | None, group: ConsumerGroup) -> None:
-        """The members that the group had are its members still."""
+    def _after_upgrade(self, now: Micros, before: ClassicGroup | None, group: ConsumerGroup, by: str) -> None:
+        """The members that the group had are its members still; the one that came has its session already."""
         if before is not None and before.members:
             self._migration.upgraded(before)
             for member in group.members.values():
                 assert member.classic is not None, "it was a classic group"
-                self.renew_session(now, group.id, member.id, member.classic.session_ms)
+                if member.id != by:
+                    self.renew_session(now, group.id, member.id, member.classic.session_ms)
 
     def _answer(self, member: ConsumerGroupMember, assigned: Owned | None) -> ConsumerGroupHeartbeatResponse:
         topics = () if assigned is None else assigned.items()
@@ -231,10 +234,10 @@ class ConsumerGroupManager:
         found = group.members.get(id_)
         replaces = None
         if instance is not None:
-            owner = group.static.get(instance)
+            owner = static_member(group, instance)
             if request.member_epoch == JOINS and owner is not None:
-                found = self._take_over(group, group.members[owner], id_, instance, records)
-                replaces = owner if owner != id_ else None
+                found = self._take_over(group, owner, id_, instance, records)
+                replaces = owner.id if owner.id != id_ else None
             elif request.member_epoch != JOINS:
                 self.check_static(group, id_, instance)
         if found is None and request.member_epoch != JOINS:
@@ -246,11 +249,11 @@ class ConsumerGroupManager:
 
     def check_static(self, group: ConsumerGroup, id_: str, instance: str) -> None:
         """Refused when another member has the instance id, or nobody."""
-        owner = group.static.get(instance)
+        owner = static_member(group, instance)
         if owner is None:
             raise Refused(errors.UNKNOWN_MEMBER_ID, f"Instance id {instance} is unknown.")
-        if owner != id_:
-            text = f"Static member {id_} with instance id {instance} was fenced by member {owner}."
+        if owner.id != id_:
+            text = f"Static member {id_} with instance id {instance} was fenced by member {owner.id}."
             raise Refused(errors.FENCED_INSTANCE_ID, text)
 
     def _take_over(
@@ -317,13 +320,13 @@ class ConsumerGroupManager:
     ) -> None:
         """They are members no more; a group that only members of the classic protocol are left in becomes one."""
         gone = list(ids)
-        for id_ in gone:
-            for kind in ("session", "revocation", "join", "sync"):
-                self._shard.timers.cancel((kind, group.id, id_))
         told: list[object] = [facts.MemberRemoved(group=group.id, member=id_, because=why) for id_ in gone]
         if self._migration.may_downgrade(group, gone):
             self._migration.downgrade_after(now, group, gone, why, told, then)
             return
+        for id_ in gone:
+            for kind in (SESSION, REVOCATION, JOIN, SYNC):
+                self._shard.timers.cancel((kind, group.id, id_))
         records = [record for id_ in gone for record in removal_records(group.id, id_)]
         left = [group.members[id_] for id_ in group.members if id_ not in gone]
         regexes = {member.regex for member in left}
@@ -336,40 +339,38 @@ class ConsumerGroupManager:
     # ------------------------------------------------------------------------------ timers
 
     def renew_session(self, now: Micros, group_id: str, id_: str, ms: int) -> None:
-        over = partial(self._session_over, group_id, id_, ms)
-        self._shard.timers.set(("session", group_id, id_), Micros(now + millis(ms)), over)
+        self.watch(now, SESSION, group_id, id_, ms, because(facts.SESSION_OVER, member=id_, timeout_ms=ms))
 
-    def _session_over(self, group_id: str, id_: str, ms: int, now: Micros) -> None:
+    def watch(
+        self, now: Micros, kind: str, group_id: str, id_: str, ms: int, why: Because, epoch: int | None = None
+    ) -> None:
+        """A member is removed after this time, if it is in this epoch still."""
+        over = partial(self._over, kind, group_id, id_, why, epoch)
+        self._shard.timers.set((kind, group_id, id_), Micros(now + millis(ms)), over)
+
+    def _over(self, kind: str, group_id: str, id_: str, why: Because, epoch: int | None, now: Micros) -> None:
+        """A removal that fails is tried again soon."""
         group = self._shard.groups.get(group_id)
-        if isinstance(group, ConsumerGroup) and id_ in group.members:
-            why = because(facts.SESSION_OVER, member=id_, timeout_ms=ms)
-            self.remove(now, group, [id_], why, self._again(group_id, id_, ms))
+        member = group.members.get(id_) if isinstance(group, ConsumerGroup) else None
+        if not isinstance(group, ConsumerGroup) or member is None or epoch not in (None, member.epoch):
+            return
 
-    def _again(self, group_id: str, id_: str, ms: int) -> Then:
-        """A removal that could not be written is tried again soon."""
+        def then(at: Micros, error: int) -> None:
+            if error and self._shard.is_active and (kind, group_id, id_) not in self._shard.timers:
+                self.watch(at, kind, group_id, id_, RETRY_MS, why, epoch)
 
-        def then(now: Micros, error: int) -> None:
-            if error and self._shard.is_active:
-                over = partial(self._session_over, group_id, id_, ms)
-                self._shard.timers.set(("session", group_id, id_), Micros(now + millis(RETRY_MS)), over)
-
-        return then
+        try:
+            self.remove(now, group, [id_], why, then)
+        except Refused as refused:
+            then(now, refused.code)
 
     def _watch_revocation(self, now: Micros, group_id: str, member: ConsumerGroupMember) -> None:
         """A member that has to give something up has rebalance.timeout for it."""
-        key = ("revocation", group_id, member.id)
         if member.state is not MemberState.UNREVOKED_PARTITIONS or member.is_classic:
-            self._shard.timers.cancel(key)
+            self._shard.timers.cancel((REVOCATION, group_id, member.id))
             return
-        at = Micros(now + millis(member.rebalance_ms))
-        self._shard.timers.set(key, at, partial(self._revocation_over, group_id, member.id, member.epoch))
-
-    def _revocation_over(self, group_id: str, id_: str, epoch: int, now: Micros) -> None:
-        group = self._shard.groups.get(group_id)
-        member = group.members.get(id_) if isinstance(group, ConsumerGroup) else None
-        if isinstance(group, ConsumerGroup) and member is not None and member.epoch == epoch:
-            why = because(facts.NOT_REVOKED, member=id_, timeout_ms=member.rebalance_ms)
-            self.remove(now, group, [id_], why, self._again(group_id, id_, self.session_ms))
+        why = because(facts.NOT_REVOKED, member=member.id, timeout_ms=member.rebalance_ms)
+        self.watch(now, REVOCATION, group_id, member.id, member.rebalance_ms, why, member.epoch)
 
     # ------------------------------------------------------------------------------- write
 
@@ -416,6 +417,17 @@ class ConsumerGroupManager:
         self, now: Micros, group: ConsumerGroup, records: list[CoordinatorRecord], told: list[object]
     ) -> None:
         self.write(now, group.id, records, told, lambda *_: None)
+
+
+def static_member(group: ConsumerGroup, instance: str) -> ConsumerGroupMember | None:
+    """Who has the instance id. Refused when that one is gone, having taken another one meanwhile."""
+    id_ = group.static.get(instance)
+    if id_ is None:
+        return None
+    member = group.members.get(id_)
+    if member is None:
+        raise Refused(errors.UNKNOWN_MEMBER_ID, f"Member {id_} is not a member of group {group.id}.")
+    return member
 
 
 def _told(old: ConsumerGroupMember, request: ConsumerGroupHeartbeatRequest, parked: Parked) -> ConsumerGroupMember:

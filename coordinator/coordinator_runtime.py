@@ -86,7 +86,7 @@ class CoordinatorRuntime:
             self._given.outbox.cancel_timer((LOAD, index))
             known.shard.close(now)
 
-    def on_topics_deleted(self, now: Micros, topics: dict[Uuid, None]) -> None:
+    def on_topics_deleted(self, now: Micros, topics: dict[Uuid, str]) -> None:
         for coordinator in list(self.coordinators.values()):
             if coordinator.shard.is_active:
                 coordinator.offsets.on_topics_deleted(now, topics)

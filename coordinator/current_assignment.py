@@ -19,7 +19,7 @@ A change of its subscription takes the topics that it does not want any more awa
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Mapping
+from collections.abc import Callable, Collection, Container, Mapping
 
 import attrs
 
@@ -44,7 +44,7 @@ class Reconciliation:
 
     target_epoch: int
     target: Target
-    topics: Container[Uuid]
+    topics: Collection[Uuid]
     claimed: Claimed
     is_subscription_changed: bool
     owner_epoch: Callable[[Uuid, int], int]
@@ -99,13 +99,13 @@ class Reconciliation:
 
     def _trim(self, member: ConsumerGroupMember) -> ConsumerGroupMember:
         kept = {topic: parts for topic, parts in member.assigned.items() if topic in self.topics}
-        if len(kept) == len(member.assigned):
+        if len(kept) == len(member.assigned) and (self.topics or member.pending):
             return member
         pending = {topic: dict(parts) for topic, parts in member.pending.items()}
         for topic, parts in member.assigned.items():
             if topic not in self.topics:
                 pending[topic] = {**pending.get(topic, {}), **parts}
-        if self._still_owns(pending):
+        if pending and self._still_owns(pending):
             return _with(member, member.epoch, MemberState.UNREVOKED_PARTITIONS, kept, pending)
         return _with(member, member.epoch, member.state, kept, member.pending)
 

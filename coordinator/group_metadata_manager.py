@@ -55,6 +55,8 @@ class GroupMetadataManager:
 
     def _on_loaded(self, now: Micros) -> None:
         for group in self._groups():
+            loaded = facts.ClassicGroupLoaded(group=group.id, generation=group.generation, members=len(group.members))
+            self._shard.outbox.happened(loaded)
             for id_ in group.in_order():
                 self.renew_session(now, group, group.members[id_])
             if len(group.members) > self._settings["group.max.size"]:
@@ -230,7 +232,8 @@ class GroupMetadataManager:
         generation = group.generation
 
         def then(at: Micros, error: int) -> None:
-            if group.state == COMPLETING and group.generation == generation:
+            is_here = self._shard.classic(group.id) is group  # else it is a group of the other protocol by now
+            if is_here and group.state == COMPLETING and group.generation == generation:
                 self._propagate(at, group, {} if error else assignments, error)
 
         self._shard.write(now, [group_record(group, assignments)], then, replay=False)

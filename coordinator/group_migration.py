@@ -92,8 +92,9 @@ class GroupMigration:
         return None
 
     def _as_consumer_group(self, group: ClassicGroup) -> list[CoordinatorRecord]:
-        if group.protocol is None:
-            raise Refused(errors.UNKNOWN_SERVER_ERROR)
+        names = (name for member in group.members.values() for name in [dict(member.protocols)])
+        if group.protocol is None or any(group.protocol not in one for one in names):
+            raise Refused(errors.UNKNOWN_SERVER_ERROR)  # Kafka's coordinator does not look whether it is there
         members = [self._as_member(group, group.members[id_]) for id_ in group.in_order()]
         topics = dict.fromkeys(topic for member in members for topic in member.topics)
         targets: dict[str, Target] = {
@@ -138,8 +139,6 @@ class GroupMigration:
         """It is written; nothing of the old group counts any more."""
         for kind in ("join", "sync"):
             self._shard.timers.cancel((kind, group.id))
-        for id_ in group.pending:
-            self._shard.timers.cancel(("session", group.id, id_))
 
     # -------------------------------------------------------------------------------- down
 
@@ -195,12 +194,13 @@ class GroupMigration:
         then: Then,
     ) -> bool:
         """True when it could be written: then it is a classic group from now on."""
-        end = self._shard.end
+        end, was = self._shard.end, self._shard.groups[group.id]
         records = [*records, group_record(group, {m.id: m.assignment for m in group.members.values()})]
+        self._shard.note_new(group)
         self._shard.write(now, records, then, replay=False)
         if self._shard.end == end:
+            self._shard.groups.put(group.id, was)
             return False
-        self._shard.note_new(group)
         members = tuple(group.members)
         converted = facts.GroupConverted(
             group=group.id, type="classic", epoch=group.generation, members=members, because=why
@@ -234,7 +234,11 @@ class GroupMigration:
         made.note_topics()
         for one in made.members.values():
             target = group.target_of(replaced.get(one.id, one.id))
-            one.assignment = blob_of(self._topics, target, one.metadata(made.protocol))
+            try:
+                one.assignment = blob_of(self._topics, target, one.metadata(made.protocol))
+            except WireError as error:
+                text = f"Cannot downgrade the classic group {group.id}: {error}."
+                raise Refused(errors.GROUP_ID_NOT_FOUND, text) from None
         return made
 
 

@@ -61,6 +61,11 @@ class MemberUpdate:
         self._target: Target | None = None
 
     @property
+    def is_known(self) -> bool:
+        """Has the group counted it, perhaps under the id that it replaces?"""
+        return (self.replaces or self.old.id) in self.group.members
+
+    @property
     def hears(self) -> bool:
         return self._shard.outbox.heard >= DECISION
 
@@ -137,9 +142,7 @@ class MemberUpdate:
         members, assignor = self._members(), self._assignor()
         replaced = {self.new.id: self.replaces} if self.replaces is not None else {}
         made = make_target(self.group, members, replaced, self._topics, assignor, homogeneous=homogeneous)
-        changed = {
-            id_: target for id_, target in made.items() if self.group.targets.get(replaced.get(id_, id_)) != target
-        }
+        changed = {id_: target for id_, target in made.items() if self.group.targets.get(id_) != target}
         self.records += [target_record(self.group.id, id_, target) for id_, target in changed.items()]
         self.records.append(target_epoch_record(self.group.id, self.epoch, wall))
         if self.hears:
@@ -154,13 +157,16 @@ class MemberUpdate:
         return self.group.target_of(id_)
 
     def _assignor(self) -> str:
-        """That most members want; of equals the one that comes first, the one of this member last."""
-        votes = {name: self.group.votes[name] for name in ("uniform", "range") if name in self.group.votes}
-        if self.old.assignor != self.new.assignor:
-            if self.old.assignor in votes:
-                add(votes, self.old.assignor, -1)
-            if self.new.assignor is not None:
-                add(votes, self.new.assignor, 1)
+        """That most members want; of equals the one of this member, if nobody else wants it: it has voted last.
+
+        Kafka's hash map has a new key before the others of its bucket, and both names are in one.
+        """
+        votes: dict[str, int] = {n: self.group.votes[n] for n in ("uniform", "range") if n in self.group.votes}
+        if self.is_known and self.old.assignor is not None:
+            add(votes, self.old.assignor, -1)
+        if self.new.assignor is not None:
+            votes = {self.new.assignor: 0, **votes} if self.new.assignor not in votes else votes
+            add(votes, self.new.assignor, 1)
         default: str = self._settings["group.consumer.assignors"][0]
         return max(votes, key=lambda name: votes[name], default=default)
 

@@ -276,9 +276,14 @@ class OffsetMetadataManager:
                 found.append(key)
         return found
 
-    def on_topics_deleted(self, now: Micros, topics: dict[Uuid, None]) -> None:
-        """Their offsets go with them."""
-        records = [offset_tombstone(*key) for key, offset in self._shard.offsets.items() if offset.topic_id in topics]
+    def on_topics_deleted(self, now: Micros, topics: dict[Uuid, str]) -> None:
+        """Their offsets go with them; where it is not told which topic of that name they were of, by the name."""
+        names = frozenset(topics.values())
+        records = [
+            offset_tombstone(*key)
+            for key, offset in self._shard.offsets.items()
+            if offset.topic_id in topics or (offset.topic_id == ZERO_UUID and key[1] in names)
+        ]
         if records:
             self._shard.write_apart(now, records, lambda _: None)
 

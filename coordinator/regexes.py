@@ -51,15 +51,20 @@ class Regexes:
         old: ConsumerGroupMember,
         new: ConsumerGroupMember,
         records: list[CoordinatorRecord],
+        *,
+        is_known: bool,
     ) -> RegexStatus:
-        """What a heartbeat does to the expressions; Refused with INVALID_REGULAR_EXPRESSION for one that is none."""
+        """What a heartbeat does to the expressions; Refused with INVALID_REGULAR_EXPRESSION for one that is none.
+
+        ``is_known``: the group has counted ``old``, perhaps under another member id.
+        """
         status, is_new = RegexStatus.SAME, False
         regexes = dict(group.by_regex)
         if old.regex != new.regex:
             status = RegexStatus.UPDATED
-            if old.regex and regexes.get(old.regex) == 1 and old.id in group.members:
+            if old.regex and regexes.get(old.regex) == 1 and is_known:
                 records.append(regex_tombstone(group.id, old.regex))
-            if old.regex in regexes and old.id in group.members:
+            if old.regex in regexes and is_known:
                 regexes[old.regex] -= 1
             if new.regex and not regexes.get(new.regex):
                 compiled(new.regex)

@@ -53,19 +53,23 @@ class Topics:
         ids = (self._state.topic_ids.get(name) for name in names)
         return {id_: None for id_ in ids if id_ is not None}
 
-    def on_changed(self, ids: Iterable[Uuid]) -> None:
-        """These are new, have changed or are gone."""
+    def on_changed(self, ids: Iterable[Uuid]) -> dict[Uuid, str]:
+        """These are new, have changed or are gone; the names of those that are gone."""
         self.changes += 1
         is_first = not self.last_new
+        gone: dict[Uuid, str] = {}
         for id_ in ids:
             name, before = self.name_of(id_), self._names.pop(id_, None)
             if name is not None:
                 self._names[id_] = name
                 is_first = is_first or before is None
+            elif before is not None:
+                gone[id_] = before
             self._changed[name or before or ""] = self.changes
             self._hashes.pop(id_, None)
         if is_first:
             self.last_new = self.version
+        return gone
 
     def have_changed(self, names: Iterable[str], since: int) -> bool:
         """One of these, after so many changes?"""

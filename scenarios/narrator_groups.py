@@ -33,6 +33,7 @@ class GroupLines:
             gf.MemberAdded: self._added,
             gf.MemberRemoved: self._removed,
             gf.AssignmentStored: lambda f: f"{f.group}: the assignment of generation {f.generation} is committed",
+            gf.ClassicGroupLoaded: self._classic_loaded,
             gf.ConsumerGroupLoaded: self._loaded,
             gf.GroupConverted: self._converted,
             gf.GroupEpochBumped: lambda f: f"{f.group}: group epoch {f.epoch}",
@@ -90,6 +91,10 @@ class GroupLines:
 
     def _changed(self, fact: gf.GroupStateChanged) -> str:
         return f"{fact.group}: {fact.state} (was {fact.was}), {self._word(fact.group)} {fact.generation}"
+
+    def _classic_loaded(self, fact: gf.ClassicGroupLoaded) -> str:
+        self._members.pop(fact.group, None)
+        return ""
 
     def _loaded(self, fact: gf.ConsumerGroupLoaded) -> str:
         self._members[fact.group] = {}

@@ -141,6 +141,15 @@ MEMBER_EPOCH = rule("group.member-epoch", "it comes with epoch {given}, the coor
 
 
 @fact(STATE)
+class ClassicGroupLoaded:
+    """A new coordinator has read a group of the classic protocol."""
+
+    group: str
+    generation: int
+    members: int
+
+
+@fact(STATE)
 class ConsumerGroupLoaded:
     """A new coordinator has read a group of the consumer protocol; its members' state follows."""
 

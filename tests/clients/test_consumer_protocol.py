@@ -399,3 +399,41 @@ def test_members_that_an_admin_removes() -> None:
 
     play(story)
     assert noted.events == [("assigned", [0, 1]), ("lost", [0, 1]), ("assigned", [0, 1])]
+
+
+def test_an_empty_group_changes_its_protocol() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        one = await join(cluster, seconds=3)
+        await cluster.advance(3.5)
+        await one.stop()
+        await cluster.advance(1)
+        old = await join(cluster, group_protocol="classic")
+        await cluster.advance(4)
+        await old.commit({"t-0": 0})
+        assert (await cluster.admin.describe_group("g")).type == "Classic"
+
+    heard = play(story)
+    assert [fact.type for fact in heard.of(gf.GroupConverted)] == ["classic"]
+
+
+@pytest.mark.parametrize("seconds", [0.0008, 0.0012, 0.002])
+def test_the_coordinator_dies_while_the_group_changes_its_protocol(seconds: float) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        new = await join(cluster, seconds=8)
+        await cluster.advance(3)
+        old = await join(cluster, group_protocol="classic")
+        await cluster.advance(5)
+        broker = cluster.coordinator_of("g")
+        assert broker is not None
+        new.begin_stop()
+        await cluster.advance(seconds)
+        cluster.kill(broker)
+        await cluster.advance(10)
+        other = await join(cluster, group_protocol="classic")
+        await cluster.advance(10)
+        await old.commit({"t-0": 0})
+        assert sorted(await owned(old, other)) == [[0], [1]]
+
+    play(story)

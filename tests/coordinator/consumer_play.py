@@ -11,6 +11,8 @@
     WHO joins TOPICS [owns PARTITIONS] [as INSTANCE]    by the classic protocol, with the id of its last answer
     WHO syncs [PARTITIONS] | beats                      the leader of a classic group gives itself partitions
     reload                             another broker coordinates the group
+    disk full | disk empty             nothing can be appended; all can
+    hold | go on                       nothing is committed; all is, and whoever waited has the answer behind "="
     wrote TYPES                        types of the records of the last request, "-" behind a tombstone; or "nothing"
     is STATE GROUP-EPOCH ASSIGNMENT-EPOCH
     is member WHO EPOCH PREVIOUS STATE ASSIGNED [PENDING]
@@ -72,8 +74,11 @@ class Log:
     def __init__(self) -> None:
         self.kept: list[Record] = []
         self.high_watermark = 0
+        self.is_full = False
 
     def append(self, now: Micros, batch: bytes) -> tuple[int, int]:
+        if self.is_full:
+            return errors.NOT_ENOUGH_REPLICAS, -1
         self.kept += [one._replace(offset=len(self.kept) + n) for n, one in enumerate(decode_batch(batch, 0))]
         return errors.NONE, len(self.kept)
 
@@ -121,10 +126,12 @@ class Stage:
         self.epochs: dict[str, int] = {}
         self.instances: dict[str, str] = {}
         self._version = 0
-        self._log = Log()
+        self.log = Log()
+        self.is_held = False
         self._marks = 0
         self._answers: list[ConsumerGroupHeartbeatResponse] = []
         self._coordinator: Coordinator | None = None
+        self._asker = ""
         self._replies: list[object] = []
         self.ids: dict[str, str] = {}
         self._timers: dict[Any, int] = {}
@@ -140,7 +147,7 @@ class Stage:
                 entropy=Numbers(),  # type: ignore[arg-type]
                 safeguards=Safeguards(),
             )
-            shard = GroupShard(given, broker_settings(self.given), 0, self._log, 1)
+            shard = GroupShard(given, broker_settings(self.given), 0, self.log, 1)
             self._coordinator = Coordinator(shard, self.topics)
             shard.load(self.now)
         return self._coordinator
@@ -180,12 +187,19 @@ class Stage:
     def request(self, who: str, **fields: Any) -> str:
         instance = self.instances.get(who)
         request = ConsumerGroupHeartbeatRequest(group_id=GROUP, member_id=who, instance_id=instance, **fields)
-        self._marks = len(self._log.kept)
+        self._marks = len(self.log.kept)
         self._answers.clear()
+        self._asker = who
         parked = Parked(ConnectionId(1), Header(68, 1, 1, client_id=who))
         self.coordinator.consumers.heartbeat(self.now, parked, request, lambda _, answer: self._answers.append(answer))
         self.commit()
-        (answer,) = self._answers
+        return self.answer()
+
+    def answer(self) -> str:
+        """To the last heartbeat."""
+        if not self._answers:
+            return "waits"
+        who, answer = self._asker, self._answers[-1]
         if answer.error_code:
             return errors.name(answer.error_code)
         self.epochs[who] = answer.member_epoch
@@ -199,7 +213,7 @@ class Stage:
     # ------------------------------------------------------------------------ classic members
 
     def _ask(self, who: str, key: int, ask: Callable[[Parked], object]) -> Any:
-        self._marks = len(self._log.kept)
+        self._marks = len(self.log.kept)
         self._take_timers()
         self._replies.clear()
         answer = ask(Parked(ConnectionId(1), Header(key, 5, 1, client_id=who)))
@@ -273,7 +287,10 @@ class Stage:
         return " ".join(f"{name}:{','.join(map(str, p))}" for name, p in sorted(parts)) or "-"
 
     def commit(self) -> None:
-        self._log.high_watermark = len(self._log.kept)
+        if self.is_held:
+            self._take_timers()
+            return
+        self.log.high_watermark = len(self.log.kept)
         self.coordinator.shard.on_high_watermark(self.now)
         self._take_timers()
 
@@ -295,11 +312,13 @@ class Stage:
             self.now = Micros(max(self.now, self._timers.pop(key)))
             if key[0] == "coordinator":
                 self.coordinator.shard.timers.on_timer(self.now)
+            elif key[0] == "coordinator-writes":
+                self.coordinator.shard.on_overdue(self.now)
             self.commit()
         self.now = Micros(until)
 
     def wrote(self) -> str:
-        kept = self._log.kept[self._marks :]
+        kept = self.log.kept[self._marks :]
         types = (f"{serde._number(one.key or b'')}{'-' if one.value is None else ''}" for one in kept)
         return " ".join(types) or "nothing"
 
@@ -322,14 +341,14 @@ def perform(play: Play) -> None:
     stage = Stage()
     for number, line in play.lines:
         said, _, expected = (part.strip() for part in line.partition(" = "))
-        found = _do(stage, said)
+        found = say(stage, said)
         wanted = expected or None
         if said.startswith(("wrote", "is ")):
             wanted = said.removeprefix("wrote ").removeprefix("is ")
         assert found == wanted, f"line {number}: {line}: {found}"
 
 
-def _do(stage: Stage, said: str) -> str | None:
+def say(stage: Stage, said: str) -> str | None:
     words = said.split()
     match words:
         case ["topic", name, count]:
@@ -342,6 +361,14 @@ def _do(stage: Stage, said: str) -> str | None:
             stage.wait(int(ms))
         case ["reload"]:
             stage.reload()
+        case ["disk", what]:
+            stage.log.is_full = what == "full"
+        case ["hold"]:
+            stage.is_held = True
+        case ["go", "on"]:
+            stage.is_held = False
+            stage.commit()
+            return stage.answer()
         case ["wrote", *_]:
             return stage.wrote()
         case ["is", "member", who, *_]:
