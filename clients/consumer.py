@@ -141,6 +141,8 @@ class Consumer(Client):
         match request:
             case calls.Close():
                 self._close(now, call)
+            case calls.Assign(()):
+                self._unsubscribe(now, call)
             case calls.Poll() if not self.subscriptions.assigned and not self._is_subscribed:
                 text = "Consumer is not subscribed to any topics or assigned any partitions"
                 self.outbox.answer_call(call, IllegalStateError(text))
@@ -173,7 +175,7 @@ class Consumer(Client):
     def _on_group_call(self, now: Micros, call: CallId, request: Any) -> None:
         group, pending = self.group, self._group_calls
         if isinstance(request, calls.Unsubscribe):
-            self.outbox.answer_call(call, self._unsubscribe(now))
+            self._unsubscribe(now, call)
             return
         if group is None or pending is None:
             self.outbox.answer_call(call, InvalidGroupIdError())
@@ -206,17 +208,13 @@ class Consumer(Client):
         self._fetcher.buffer.keep_only(kept)
         return None
 
-    def _unsubscribe(self, now: Micros) -> KafkaError | None:
-        try:
-            if self.group is None:
-                self.subscriptions.assign(())
-            else:
-                self.group.unsubscribe(now)
-        except KafkaError as error:
-            return error
-        finally:
-            self._on_assigned(now)
-        return None
+    def _unsubscribe(self, now: Micros, call: CallId) -> None:
+        if self.group is None:
+            self.subscriptions.assign(())
+            self.outbox.answer_call(call, None)
+        else:
+            self.group.unsubscribe(now, lambda _, error: self.outbox.answer_call(call, error))
+        self._on_assigned(now)
 
     def _close(self, now: Micros, call: CallId) -> None:
         self._is_closed = True
@@ -231,7 +229,7 @@ class Consumer(Client):
     def _on_assigned(self, now: Micros) -> None:
         """What stays keeps its position, what goes loses what was fetched."""
         self._fetcher.buffer.keep_only(self.subscriptions.assigned)
-        for tp in self.subscriptions.assigned:
+        for tp in self.subscriptions.assigned if not self.metadata.asks_by_id else ():
             self.metadata.want(now, tp.topic)
         if self.group is not None:
             topics = {tp.topic: None for asking in self._finding for tp in asking.request.wanted}
@@ -268,6 +266,8 @@ class Consumer(Client):
 
     def _assign(self, now: Micros, partitions: tuple[TopicPartition, ...]) -> None:
         """In place of what was assigned."""
+        if self.group is not None:
+            self.group.maybe_auto_commit(now)
         self.subscriptions.assign(partitions)
         self._on_assigned(now)
 

@@ -15,7 +15,7 @@ from kafsim.clients.assignors.assignor import COOPERATIVE, EAGER, Assignment, As
 from kafsim.clients.assignors.constrained import AssignmentError
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer
+from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer, OnUnsubscribed
 from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets
 from kafsim.clients.membership import Generation, Membership, MemberState
 from kafsim.clients.metadata import ClientMetadata
@@ -148,8 +148,16 @@ class ConsumerCoordinator(GroupConsumer):
             if self._pattern.fullmatch(name) and name not in hidden
         )
 
-    def unsubscribe(self, now: Micros) -> None:
-        """KafkaError when the listener fails; it is a member still then."""
+    def unsubscribe(self, now: Micros, then: OnUnsubscribed) -> None:
+        """Told at once; KafkaError when the listener fails: it is a member still then."""
+        try:
+            self._unsubscribe(now)
+        except KafkaError as error:
+            then(now, error)
+        else:
+            then(now, None)
+
+    def _unsubscribe(self, now: Micros) -> None:
         if self.is_subscribed:
             self._give_up_all()
             self.membership.leave(now, "the consumer unsubscribed from all topics")
@@ -176,7 +184,7 @@ class ConsumerCoordinator(GroupConsumer):
                 return False
             if not self.membership.ensure_active(now):
                 return False
-        self._maybe_auto_commit(now)
+        self.maybe_auto_commit(now)
         return True
 
     def _look_at_metadata(self, now: Micros) -> None:

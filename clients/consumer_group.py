@@ -13,7 +13,7 @@ from kafsim.clients.consumer_membership import ConsumerMembership, LocalAssignme
 from kafsim.clients.epoch_offsets import EpochOffsets
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer
+from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer, OnUnsubscribed
 from kafsim.clients.membership import Generation
 from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
@@ -23,6 +23,8 @@ from kafsim.protocol.facts import client as facts
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, TopicPartition, millis
 from kafsim.protocol.uuid import Uuid
+
+OUTSIDE = (State.FENCED, State.STALE, State.FATAL)
 
 
 class Reconciling:
@@ -56,7 +58,8 @@ class ConsumerGroupMember(GroupConsumer):
         self.offsets: EpochOffsets = EpochOffsets(self.channel, settings)
         self.group_topics: tuple[str, ...] = ()
         self.is_by_pattern = False
-        self._last_epoch = -1
+        self._last = Generation()
+        self._has_listener = False
         self._names: dict[Uuid, str] = {}
         """Of topics that were assigned, for those that the metadata does not have any more."""
         self._step: Reconciling | None = None
@@ -73,9 +76,10 @@ class ConsumerGroupMember(GroupConsumer):
 
     @property
     def joined(self) -> Generation:
-        """The last epoch that it was a member in (Kafka: ``groupMetadata``)."""
-        self._last_epoch = max(self.membership.epoch, self._last_epoch)
-        return Generation(self._last_epoch, self.membership.member)
+        """The last epoch that it was a member in; none after it has unsubscribed (Kafka: ``groupMetadata``)."""
+        if self.membership.epoch > 0:
+            self._last = self.membership.generation
+        return self._last
 
     # ------------------------------------------------------------------------- subscription
 
@@ -85,70 +89,98 @@ class ConsumerGroupMember(GroupConsumer):
         """Told with the next heartbeat; a pattern is resolved by the coordinator."""
         self.is_subscribed, self.is_by_pattern = True, pattern is not None
         self.offsets.member = self.membership
-        self._listener = listener or RebalanceListener()
+        self._listener, self._has_listener = listener or RebalanceListener(), listener is not None
+        self._metadata.asks_by_id = pattern is not None
         if pattern is None:
             self._take_topics(now, topics)
         self.membership.subscribed = Subscribed(tuple(sorted(self._topics)), pattern)
         self._metadata.request_new(now)
 
-    def unsubscribe(self, now: Micros) -> None:
-        """KafkaError when the listener fails; it is no member any more even so."""
-        is_told = self._give_up_all() if self.is_subscribed else True
-        self._subscriptions.assign(())
-        if self.is_subscribed:
-            self.membership.leave(now)
-        self.is_subscribed, self.is_by_pattern, self._topics = False, False, ()
-        self.membership.subscribed = Subscribed()
-        self.offsets.member = None
-        self._step = None
-        if not is_told:
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+    def _wants(self, topic: str) -> bool:
+        return self.is_by_pattern or topic in self._topics
 
-    def _give_up_all(self) -> bool:
+    def unsubscribe(self, now: Micros, then: OnUnsubscribed) -> None:
+        """Told when the coordinator has answered, or cannot be asked; it is no member any more in any case."""
+        failed = None if self._give_up(revokes=self.membership.epoch > 0) else _callback_failed()
+        if self.membership.state is State.FATAL:
+            failed, self.membership.failed = self.membership.failed or failed, None
+        was_subscribed = self.is_subscribed
+        self.is_subscribed, self.is_by_pattern, self._topics = False, False, ()
+        self._metadata.asks_by_id = False
+        self._metadata.want_ids(now, ())
+        self._forget_subscription()
+        if was_subscribed:
+            self.membership.leave(now, lambda at: then(at, failed))
+        else:
+            then(now, failed)
+        self._last = Generation()
+        self.offsets.member = None
+
+    def _forget_subscription(self) -> None:
+        self.membership.subscribed = Subscribed()
+        self._step = None
+
+    def _give_up(self, *, revokes: bool) -> bool:
+        """All that it has; false when the listener fails."""
         owned = tuple(sorted(self._subscriptions.assigned))
-        if not owned:
-            return True
-        return (self._tell_revoked if self.membership.epoch > 0 else self._tell_lost)(owned)
+        self_told = True
+        if owned and self.is_subscribed:
+            self_told = (self._tell_revoked if revokes else self._tell_lost)(owned)
+        self._subscriptions.assign(())
+        return self_told
 
     def leave(self, now: Micros, then: Callable[[Micros], None]) -> None:
         """The consumer is closed. KafkaError when the listener fails; the coordinator is told even so."""
         if not self.is_subscribed:
             then(now)
             return
-        is_told = self._give_up_all()
-        self._subscriptions.assign(())
+        is_told = self._give_up(revokes=self.joined.id > 0)
+        self._forget_subscription()
         self.membership.leave(now, then if is_told else lambda _: None)
         if not is_told:
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise _callback_failed()
 
     # --------------------------------------------------------------------------------- poll
 
     def drive(self, now: Micros) -> None:
-        """Who is fenced and has nothing to give up joins again at once."""
-        if self.membership.state is State.FENCED and not self._subscriptions.assigned:
-            self._step = None
-            self.membership.join(now)
+        """Who has nothing to give up any more, or nobody to tell it to, needs no poll for that."""
+        if self.membership.state in OUTSIDE and self.is_subscribed:
+            if not self._has_listener:
+                self._lose(now)
+            if self.membership.state is State.FENCED and not self._subscriptions.assigned:
+                self._step = None
+                self.membership.join(now)
         self.membership.drive(now)
 
-    def poll(self, now: Micros) -> bool:
-        """The part of a poll that is about the group; positions may be looked for in any case."""
-        if self.is_subscribed:
-            self.membership.on_poll(now)
-            self._begin(now)
-            self._reconcile(now)
-        self._maybe_auto_commit(now)
-        return True
+    def _lose(self, now: Micros) -> bool:
+        """What it has may be another's; false when the listener fails."""
+        owned = tuple(sorted(self._subscriptions.assigned))
+        is_told = self._tell_lost(owned) if owned else True
+        if owned:
+            self._take((), now)
+        self._step = None
+        return is_told
 
-    def _begin(self, now: Micros) -> None:
-        member = self.membership
-        if member.state in (State.FENCED, State.STALE, State.FATAL):
-            owned = tuple(sorted(self._subscriptions.assigned))
-            if owned:
-                self._tell_lost(owned)
-                self._take((), now)
-            self._step = None
-        if member.state in (State.UNSUBSCRIBED, State.FENCED, State.STALE):
-            member.join(now)
+    def poll(self, now: Micros) -> bool:
+        """The part of a poll that is about the group; positions may be looked for in any case.
+
+        What was read is committed, if that is due, before anything is lost.
+        """
+        if not self.is_subscribed:
+            self.maybe_auto_commit(now)
+            return True
+        is_told = self.membership.state is not State.FATAL or self._lose(now)
+        self.membership.on_poll(now)
+        self._last = self.joined
+        self._reconcile(now)
+        self.maybe_auto_commit(now)
+        if self.membership.state in (State.FENCED, State.STALE):
+            is_told = self._lose(now)
+        if self.membership.state in (State.UNSUBSCRIBED, State.FENCED, State.STALE):
+            self.membership.join(now)
+        if not is_told:
+            raise _callback_failed()
+        return True
 
     # --------------------------------------------------------------------------- reconcile
 
@@ -183,7 +215,7 @@ class ConsumerGroupMember(GroupConsumer):
             self._metadata.want_ids(now, member.target.partitions)
         if len(known) < len(member.target.partitions):
             self._metadata.request_update(now)
-            if not known or known == member.current.partitions:
+            if member.current.epoch >= 0 and known == member.current.partitions:
                 return None
         local = LocalAssignment(member.target.epoch, known)
         if member.current.epoch >= 0 and known == member.current.partitions:
@@ -203,12 +235,12 @@ class ConsumerGroupMember(GroupConsumer):
         if not self._settings["enable.auto.commit"] or step.is_committed or now >= step.until:
             return True
         if not step.is_committing and now >= step.not_before:
-            step.is_committing = True
+            step.is_committing = self._is_committing = True
             self.offsets.commit(now, self.all_consumed(), lambda at, error: self._committed(at, step, error))
         return step.is_committed
 
     def _committed(self, now: Micros, step: Reconciling, error: KafkaError | None) -> None:
-        step.is_committing = False
+        step.is_committing = self._is_committing = False
         self._tell_failed(error)
         again = error is not None and error.code in self.offsets.retriable_fetch
         if again and error is not None and error.code != errors.UNKNOWN_TOPIC_OR_PARTITION:
@@ -221,8 +253,10 @@ class ConsumerGroupMember(GroupConsumer):
         revoked = self._revoked(step)
         added = tuple(tp for tp in step.assigned if tp not in owned)
         if revoked and not self._tell_revoked(revoked):
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise _callback_failed()
         self._take(step.assigned, now)
+        for tp in added:
+            self._subscriptions.assigned[tp].awaits_listener = True
         self._outbox.happened(
             facts.PartitionsAssigned(
                 group=self._settings["group.id"],
@@ -235,19 +269,27 @@ class ConsumerGroupMember(GroupConsumer):
         is_told = self._call(self._listener.on_partitions_assigned, added)
         self._next_auto_commit = Micros(0)
         if not is_told:
-            for tp in added:
-                self._subscriptions.assigned[tp].is_being_revoked = True
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise _callback_failed()
+        for state in self._subscriptions.assigned.values():
+            state.awaits_listener = False
         self.membership.acknowledge(now, step.local)
 
     # ------------------------------------------------------------------------------ commits
 
-    def _commit_automatically(self, now: Micros) -> None:
-        """One at a time; the next one an interval later, whatever becomes of it."""
+    def maybe_auto_commit(self, now: Micros) -> None:
+        """One at a time."""
         if not self._is_committing:
-            self._is_committing = True
-            super()._commit_automatically(now)
+            super().maybe_auto_commit(now)
+
+    def _commit_automatically(self, now: Micros) -> None:
+        """As soon as the coordinator is known; the next one an interval later, whatever becomes of it."""
+        self._is_committing = True
+        self.offsets.commit_once_known(now, self.all_consumed(), self._auto_committed)
 
     def _auto_committed(self, now: Micros, error: KafkaError | None) -> None:
         self._is_committing = False
         self._tell_failed(error)
+
+
+def _callback_failed() -> KafkaError:
+    return KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)

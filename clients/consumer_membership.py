@@ -59,6 +59,7 @@ NOT_SUPPORTED = (
 BAD_REGEX = "Invalid RE2J SubscriptionPattern provided in the call to subscribe. "
 _NOT_HERE = frozenset({errors.NOT_COORDINATOR, errors.COORDINATOR_NOT_AVAILABLE})
 _FENCED = frozenset({errors.FENCED_MEMBER_EPOCH, errors.UNKNOWN_MEMBER_ID})
+_GONE = _FENCED | {errors.GROUP_ID_NOT_FOUND}
 
 
 class State(enum.Enum):
@@ -257,7 +258,7 @@ class ConsumerMembership:
             self._retry(now)
         elif answer.error_code:
             self._told.clear()
-            self._refused(now, answer)
+            self._refused(now, answer, leaves=number == self._leaving)
         else:
             self._attempts = 0
             self._take(now, answer)
@@ -287,19 +288,20 @@ class ConsumerMembership:
         elif self.state in (State.RECONCILING, State.JOINING):
             self.state = State.STABLE
 
-    def _refused(self, now: Micros, answer: ConsumerGroupHeartbeatResponse) -> None:
+    def _refused(self, now: Micros, answer: ConsumerGroupHeartbeatResponse, *, leaves: bool) -> None:
+        """Who leaves need not have been a member any more."""
         error = answer.error_code
         if error in _NOT_HERE:
             self._channel.forget(now)
             self._attempts, self._next = 0, now
         elif error == errors.COORDINATOR_LOAD_IN_PROGRESS:
             self._retry(now)
-        elif not self.is_member:
+        elif (leaves and error in _GONE) or (not leaves and not self.is_member):
             return
         elif error in _FENCED:
             self.fence()
         else:
-            self.state, self.refused_for = State.FATAL, error
+            self.state, self.refused_for, self.epoch = State.FATAL, error, JOINS
             self.is_interrupted = True
             self.failed = KafkaError(error, _text(error, answer.error_message))
 

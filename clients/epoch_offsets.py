@@ -40,6 +40,20 @@ class EpochOffsets(GroupOffsets):
         else:
             then(now, self._not_known())
 
+    def commit_once_known(self, now: Micros, offsets: Offsets, then: OnCommitted) -> None:
+        """However long the coordinator has to be looked for."""
+
+        def known(at: Micros, is_known: bool) -> None:
+            if is_known or self._channel.failed is not None:
+                self._commit(at, offsets, then, known=is_known)
+            else:
+                self._channel.when_known(at, known)
+
+        if offsets:
+            self._channel.when_known(now, known)
+        else:
+            then(now, None)
+
     def _who(self) -> Generation:
         return ANYBODY if self.member is None else self.member.generation
 

@@ -22,6 +22,7 @@ from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, TopicPartition, millis
 
 AUTO_COMMIT_TIMER = "auto-commit"
+OnUnsubscribed = Callable[[Micros, KafkaError | None], None]
 CALLBACK_FAILED = "User rebalance callback throws an error"
 
 
@@ -77,7 +78,8 @@ class GroupConsumer:
             self._outbox.happened(facts.PositionsTaken(group=self._settings["group.id"], positions=positions))
         return found
 
-    def _maybe_auto_commit(self, now: Micros) -> None:
+    def maybe_auto_commit(self, now: Micros) -> None:
+        """If it is time: with a poll, or before other partitions are assigned by hand."""
         if not self._settings["enable.auto.commit"]:
             return
         interval = millis(self._settings["auto.commit.interval.ms"])
@@ -111,8 +113,14 @@ class GroupConsumer:
     # ------------------------------------------------------------------------------- giving
 
     def _take(self, partitions: tuple[TopicPartition, ...], now: Micros) -> None:
+        """Of a topic that it has not subscribed to any more nothing is fetched."""
         self._subscriptions.assign(partitions)
+        for tp, state in self._subscriptions.assigned.items():
+            state.is_subscribed = self._wants(tp.topic)
         self._on_assigned(now)
+
+    def _wants(self, topic: str) -> bool:
+        return topic in self._topics
 
     def _tell_revoked(self, partitions: tuple[TopicPartition, ...]) -> bool:
         self._outbox.happened(

@@ -92,6 +92,8 @@ class ClientMetadata:
         """The largest leader epochs seen; they outlive a new beginning."""
         self._taken: dict[str, MetadataResponseTopic] = {}
         """What was told of a topic last, if all was well."""
+        self.asks_by_id = False
+        """Of the topics that are assigned only the ids are known, for a subscription that the coordinator resolves."""
         self._wanted_ids: dict[Uuid, None] = {}
         self._new: dict[str, None] = {}
         """Topics that no answer has named yet."""
@@ -126,8 +128,12 @@ class ClientMetadata:
             self.request_update(now)
 
     def want_ids(self, now: Micros, ids: Iterable[Uuid]) -> None:
-        """Only these topics are of interest of those whose names nobody has told."""
-        self._wanted_ids = dict.fromkeys(ids)
+        """Only these topics are of interest of those that are not wanted by their names."""
+        before, self._wanted_ids = self._wanted_ids, dict.fromkeys(ids)
+        for id_ in before:
+            name = self.topic_names.get(id_)
+            if id_ not in self._wanted_ids and name is not None and name not in self.topics:
+                self._forget(name)
         if any(id_ not in self.topic_names for id_ in self._wanted_ids):
             self.request_new(now)
 
@@ -217,11 +223,15 @@ class ClientMetadata:
         self._asked_all = not only_new
         self._asking, self._wants_new = True, False
         asked = tuple(MetadataRequestTopic(name=topic) for topic in (self._new if only_new else self.topics))
-        unnamed = [id_ for id_ in self._wanted_ids if id_ not in self.topic_names]
-        asked += tuple(MetadataRequestTopic(topic_id=id_, name=None) for id_ in unnamed)
+        by_id = self.asks_by_id and not asked
+        if by_id:
+            asked = tuple(MetadataRequestTopic(topic_id=id_, name=None) for id_ in self._wanted_ids)
+        elif self._wanted_ids:  # brokers take names or ids, not both
+            known = (self.topic_names.get(id_) for id_ in self._wanted_ids)
+            asked += tuple(MetadataRequestTopic(name=name) for name in known if name is not None)
         request = MetadataRequest(
             topics=None if self.all_topics else asked,
-            allow_auto_topic_creation=self._auto_create,
+            allow_auto_topic_creation=self._auto_create and not self._wanted_ids,
         )
         self._network.send(now, node, METADATA, request, self._on_answer, version=13)
 
@@ -290,6 +300,9 @@ class ClientMetadata:
             self._drop_idle(now, self._idle)
         for topic in response.topics:
             if topic.name is None:
+                gone = self.topic_names.get(topic.topic_id)
+                if gone is not None:
+                    self._forget(gone)
                 continue
             self._new.pop(topic.name, None)
             if topic.error_code:
@@ -297,18 +310,16 @@ class ClientMetadata:
                 self._wants_all |= topic.error_code in errors.INVALID_METADATA
                 self._forget(topic.name)
             else:
-                self._take_topic(now, topic.name, topic)
+                self._take_topic(topic.name, topic)
 
     def _drop_idle(self, now: Micros, idle: Micros) -> None:
         for topic in [name for name, at in self.topics.items() if at + idle <= now and name not in self._new]:
             del self.topics[topic]
             self._forget(topic)
 
-    def _take_topic(self, now: Micros, name: str, topic: MetadataResponseTopic) -> None:
-        if name not in self.topics and not self.all_topics:
-            if topic.topic_id not in self._wanted_ids:
-                return
-            self.topics[name] = now
+    def _take_topic(self, name: str, topic: MetadataResponseTopic) -> None:
+        if name not in self.topics and not self.all_topics and topic.topic_id not in self._wanted_ids:
+            return
         if self._taken.get(name) is topic:  # brokers make it once for all who ask
             return
         is_other = self.topic_ids.get(name) != topic.topic_id

@@ -58,6 +58,8 @@ class PartitionSubscription:
     is_paused: bool = False
     is_subscribed: bool = True
     """False when the subscription has changed, until a rebalance takes it away: nothing more is fetched."""
+    awaits_listener: bool = False
+    """The listener has not heard of it yet, or failed when it did: nothing is fetched."""
     is_being_revoked: bool = False
     """A rebalance is about to take it away: nothing more is fetched."""
     next_try: Micros = Micros(0)  # noqa: RUF009  # an int in disguise
@@ -79,6 +81,7 @@ class PartitionSubscription:
             and self.is_subscribed
             and not self.is_paused
             and not self.is_being_revoked
+            and not self.awaits_listener
         )
 
     def seek(self, position: FetchPosition) -> None:

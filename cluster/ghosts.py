@@ -443,6 +443,10 @@ class Ghosts:
             return
         del self.topic_ids[fact.topic]
         self.removed[fact.topic] = None
+        for group in self.groups.values():
+            for table in (group.given, group.holders):
+                for name in [name for name in table if name.rpartition("-")[0] == fact.topic]:
+                    del table[name]
         for index in range(fact.partitions):
             self.partitions.pop(f"{fact.topic}-{index}", None)
 

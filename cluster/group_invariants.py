@@ -16,7 +16,7 @@ Wrong = Iterator[str]
 
 
 def one_owner_per_generation(ghosts: Ghosts, node: str, fact: kf.PartitionsAssigned | gf.AssignmentStored) -> Wrong:
-    """In one generation of a group, or epoch of a consumer group, no two members have one partition."""
+    """In one generation of a classic group no two members have one partition."""
     if isinstance(fact, gf.AssignmentStored):
         owners: dict[str, str] = {}
         for member, partitions in fact.assigned:
@@ -25,7 +25,7 @@ def one_owner_per_generation(ghosts: Ghosts, node: str, fact: kf.PartitionsAssig
                     yield f"generation {fact.generation} of {fact.group} gives {name} to {owners[name]} and to {member}"
         return
     group = ghosts.groups.get(fact.group)
-    for name in fact.assigned:
+    for name in fact.assigned if group is None or not group.is_consumer else ():
         owner = None if group is None else group.owners.get((fact.generation, name))
         if owner not in (None, fact.member):
             yield f"{node} and {owner} both have {name} in generation {fact.generation} of {fact.group}"

@@ -55,9 +55,11 @@ class MetadataApi:
         if request.topics is None:
             topics = [self._topic(name, id_) for name, id_ in self._metadata.topic_ids.items()]
         else:
+            by_id = any(asked.topic_id != ZERO_UUID for asked in request.topics)
             topics = [
                 self._named(now, asked.name, asked.topic_id, create=request.allow_auto_topic_creation)
                 for asked in request.topics
+                if not by_id or asked.topic_id != ZERO_UUID  # names beside ids are not looked at
             ]
         alive = [broker for broker in self._metadata.brokers.values() if not broker.fenced]
         brokers = tuple(
@@ -75,7 +77,7 @@ class MetadataApi:
         self._outbox.reply(connection, header, response)
 
     def _named(self, now: Micros, name: str | None, topic_id: Uuid, *, create: bool) -> MetadataResponseTopic:
-        if name is None:
+        if name is None or topic_id != ZERO_UUID:
             known = self._metadata.topic_names.get(topic_id)
             if known is None:
                 return MetadataResponseTopic(error_code=errors.UNKNOWN_TOPIC_ID, name=None, topic_id=topic_id)

@@ -437,3 +437,233 @@ def test_the_coordinator_dies_while_the_group_changes_its_protocol(seconds: floa
         assert sorted(await owned(old, other)) == [[0], [1]]
 
     play(story)
+
+
+async def still(cluster: Cluster, noted: Noted | None, **given: object) -> ConsumerHandle:
+    """A member of a topic of two partitions, which has polled for a while and does not any more."""
+    await cluster.admin.create_topic("t", partitions=2)
+    member = await join(cluster, noted, seconds=2, **given)
+    await cluster.advance(2.3)
+    return member
+
+
+async def make_fatal(cluster: Cluster) -> None:
+    """Its group is gone before it beats again."""
+    await cluster.admin.remove_members("g")
+    await cluster.admin.delete_group("g")
+    await cluster.advance(1)
+
+
+def test_what_a_listener_failed_for_is_read_once_it_does_not() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        producer = cluster.producer()
+        for number in range(10):
+            await producer.send_and_wait("t", f"{number}", partition=number % 2)
+        await join(cluster, Failing("assigned"))
+        await cluster.advance(4)
+
+    assert len(play(story).read_by("consumer-1")) == 10
+
+
+def test_a_member_that_is_refused_for_good_has_lost_its_partitions_with_the_next_poll() -> None:
+    noted = Noted()
+
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, noted)
+        await make_fatal(cluster)
+        with pytest.raises(KafkaError, match="Consumer group g not found"):
+            await member.getmany(timeout_ms=100)
+        assert await member.assignment() == ()
+        assert await member.getmany(timeout_ms=100) == ()
+        await member.stop()
+
+    play(story, settle=False)
+    assert noted.events == [("assigned", [0, 1]), ("lost", [0, 1])]
+
+
+def test_or_when_it_unsubscribes() -> None:
+    noted = Noted()
+
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, noted)
+        await make_fatal(cluster)
+        with pytest.raises(KafkaError, match="Consumer group g not found"):
+            await member.unsubscribe()
+
+    play(story, settle=False)
+    assert noted.events[-1] == ("lost", [0, 1])
+
+
+def test_unsubscribe_waits_for_the_coordinator_and_a_group_that_is_gone_is_none_of_its_business() -> None:
+    noted = Noted()
+
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, noted)
+        await cluster.admin.remove_members("g")
+        await cluster.admin.delete_group("g")
+        await member.unsubscribe()
+        await member.subscribe(["t"], listener=noted)
+        keep_polling(cluster, member, 10)
+        await cluster.advance(3)
+        assert await owned(member) == [[0, 1]]
+        await member.unsubscribe()
+        assert (await cluster.admin.describe_group("g")).state == "Empty"
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["no poll", "removed"])
+def test_a_commit_that_is_due_goes_out_before_partitions_are_lost(how: str) -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t")
+        producer = cluster.producer()
+        for number in range(10):
+            await producer.send_and_wait("t", f"{number}")
+        given = {"enable_auto_commit": True, "auto_commit_interval_ms": 3_000, "max_poll_interval_ms": 4_000}
+        member = await join(cluster, Noted(), seconds=2, **given)
+        if how == "removed":
+            await cluster.advance(5)
+            await cluster.admin.remove_members("g")
+        await cluster.advance(8)
+        keep_polling(cluster, member, 5)
+        await cluster.advance(4)
+        assert await member.committed("t-0") == 10
+
+    assert len(play(story).read_by("consumer-1")) == 10
+
+
+def test_a_topic_that_is_deleted_is_not_made_again_for_a_pattern() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("orders-a")
+        await cluster.admin.create_topic("orders-b")
+        member = cluster.consumer(MEMBER)
+        await member.subscribe(pattern="orders-.*")
+        keep_polling(cluster, member, 60)
+        await cluster.advance(4)
+        await cluster.admin.delete_topic("orders-b")
+        await cluster.advance(20)
+        assert [str(tp) for tp in await member.assignment()] == ["orders-a-0"]
+        core = cluster.controller_core
+        assert core is not None
+        assert "orders-b" not in core.state.topic_ids
+        await member.unsubscribe()
+        await cluster.admin.create_topic("x")
+        await member.subscribe(["x"])
+        await cluster.advance(4)
+        assert [str(tp) for tp in await member.assignment()] == ["x-0"]
+
+    play(story)
+
+
+class Losing(Noted):
+    def on_partitions_lost(self, partitions: tuple[TopicPartition, ...]) -> None:
+        super().on_partitions_lost(partitions)
+        raise ValueError("lost")
+
+
+def test_a_listener_that_fails_when_it_is_told_what_is_lost_fails_the_poll_and_the_member_comes_back() -> None:
+    noted = Losing()
+
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, noted)
+        await cluster.admin.remove_members("g")
+        await cluster.advance(1)
+        with pytest.raises(KafkaError, match="User rebalance callback throws an error"):
+            await member.getmany(timeout_ms=100)
+        keep_polling(cluster, member, 10)
+        await cluster.advance(3)
+        assert await owned(member) == [[0, 1]]
+
+    play(story)
+
+
+def test_who_has_no_listener_needs_no_poll_to_give_up_and_to_come_back() -> None:
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, None)
+        await cluster.admin.remove_members("g")
+        await cluster.advance(1)
+        assert await member.assignment() == ()
+        assert len((await cluster.admin.describe_group("g")).members) == 1
+
+    play(story, settle=False)
+
+
+def test_close_of_a_member_that_does_not_know_what_it_has_lost_revokes_it() -> None:
+    noted = Noted()
+
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, noted)
+        await cluster.admin.remove_members("g")
+        await cluster.advance(1)
+        await member.stop()
+
+    play(story, settle=False)
+    assert noted.events[-1] == ("revoked", [0, 1])
+
+
+def test_an_automatic_commit_waits_for_the_coordinator() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2, 3)})
+        producer = cluster.producer()
+        await producer.send_and_wait("t", "one")
+        member = await join(cluster, enable_auto_commit=True, auto_commit_interval_ms=20_000, request_timeout_ms=2_000)
+        await cluster.advance(10)
+        broker = cluster.coordinator_of("g")
+        assert broker is not None
+        cluster.kill(broker)
+        await cluster.advance(15)
+        cluster.restart(broker)
+        await cluster.advance(5)
+        assert await member.committed("t-0") == 1
+
+    play(story, **{"offsets.topic.replication.factor": 1})
+
+
+def test_automatic_commits_are_one_at_a_time_and_no_interval_is_lost() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", assignment={0: (1, 2, 3)})
+        producer = cluster.producer()
+        member = await join(cluster, enable_auto_commit=True, auto_commit_interval_ms=1_000)
+        await cluster.advance(2)
+        broker = cluster.coordinator_of("g")
+        assert broker is not None
+        cluster.slow_link(broker, "consumer:1", extra_ms=1_200)
+        await producer.send_and_wait("t", "one")
+        await cluster.advance(8)
+        assert await member.committed("t-0") == 1
+
+    heard = play(story)
+    assert len(heard.of(cf.PositionsTaken, "consumer-1")) >= 5
+
+
+def test_other_partitions_by_hand_after_a_commit_and_none_is_to_unsubscribe() -> None:
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        producer = cluster.producer()
+        await producer.send_and_wait("t", "one", partition=0)
+        settings = {**MEMBER, "enable.auto.commit": True, "auto.commit.interval.ms": 1_000}
+        member = cluster.consumer(settings)
+        await member.assign(["t-0"])
+        assert len(await member.getmany(timeout_ms=2_000)) == 1
+        await cluster.advance(2)
+        await member.assign(["t-1"])
+        await cluster.advance(1)
+        assert await member.committed("t-0") == 1
+        other = await join(cluster)
+        await cluster.advance(3)
+        await other.assign([])
+        assert (await cluster.admin.describe_group("g")).members == ()
+
+    play(story)
+
+
+def test_the_group_metadata_is_that_of_the_present_membership() -> None:
+    async def story(cluster: Cluster) -> None:
+        member = await still(cluster, None)
+        core: Any = member.node.port and member.node.port.core
+        assert core.group.joined.id == 2
+        await member.unsubscribe()
+        assert core.group.joined.is_none
+
+    play(story)

@@ -396,6 +396,17 @@ def test_an_epoch_that_goes_back_is_seen() -> None:
     assert [violation.invariant for violation in monitor.violations] == ["member-epochs-monotone"]
 
 
+def test_another_topic_of_the_same_name_has_no_owners() -> None:
+    monitor = Monitor()
+    _state(monitor, 101, cf.TopicRegistered(topic="t", topic_id="x"))
+    _state(monitor, 1, _reconciled("a", 3, "t-0"))
+    _state(monitor, 1, _assigned(1, "a", "t-0"))
+    _state(monitor, 101, cf.TopicRemoved(topic="t", topic_id="x", partitions=1))
+    _state(monitor, 1, _reconciled("b", 4, "t-0"))
+    _state(monitor, 2, _assigned(2, "b", "t-0"))
+    assert monitor.violations == []
+
+
 def test_a_consumer_that_reads_on_is_seen() -> None:
     monitor = Monitor()
     _state(monitor, 1, _reconciled("a", 3, "t-0"))
