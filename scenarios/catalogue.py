@@ -23,6 +23,7 @@ NAMES = (
     "last-replica-elr",
     "last-replica-no-elr",
     "unclean-election",
+    "isr-forgotten",
     "power-failure-all",
     "power-failure-written-back",
     "controller-killed",

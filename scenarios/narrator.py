@@ -55,6 +55,7 @@ _LINES: dict[type, Callable[[Any], str]] = {
     bf.ReplicaOffline: lambda f: f"has {f.log} offline",
     bf.ReplicationThrottled: lambda f: f"{'holds back' if f.held else 'lets go on'} the copying of {f.log}",
     bf.IsrProposed: lambda f: f"asks for the ISR {_ids(f.isr)} of {f.log} (was {_ids(f.was)})",
+    bf.IsrProposalForgotten: lambda f: f"forgets that it asked for the ISR {_ids(f.proposed)} of {f.log}",
     bf.ProduceRefused: lambda f: (
         f"refuses a produce request to {f.log} with {f.error}"
         if f.error in ("NOT_ENOUGH_REPLICAS", "NOT_LEADER_OR_FOLLOWER")
