@@ -215,6 +215,16 @@ class GhostGroup:
     """Partition, to the member of a consumer group that has it or has not given it up; of several the first."""
     holders: dict[str, tuple[str, str]] = attrs.field(factory=dict)
     """Partition, to the member and the node that says it reads it."""
+    coordinator: str = ""
+    """The newest one, or the only one so far."""
+    coordinator_epoch: int = -1
+
+    def is_loaded_by(self, node: str, leader_epoch: int) -> bool:
+        """A coordinator has read the group: it is the newest one, unless it was frozen and tells that late."""
+        is_newest = leader_epoch >= self.coordinator_epoch
+        if is_newest:
+            self.coordinator, self.coordinator_epoch = node, leader_epoch
+        return is_newest
 
     def put(self, id_: str, member: GhostMember | None) -> None:
         """A member of a consumer group is now this, or is none any more."""
@@ -248,6 +258,20 @@ class Ghosts:
         """Names of topics that were deleted: a consumer may still hold records of them when the name is used again."""
         self.fenced: dict[int, None] = {}
         """Brokers that are fenced or not registered, as committed."""
+
+    def group_of(self, node: str, id_: str) -> GhostGroup | None:
+        """The group, if no newer coordinator has it than this node.
+
+        One that was frozen tells late what it had written before, when it sees that it is committed.
+        """
+        group = self.groups.get(id_)
+        return group if group is not None and group.coordinator in ("", node) else None
+
+    def _told_group(self, node: str, id_: str) -> GhostGroup | None:
+        """As ``group_of``; the first to tell of a group is its coordinator."""
+        group = self.groups.setdefault(id_, GhostGroup())
+        group.coordinator = group.coordinator or node
+        return self.group_of(node, id_)
 
     def of(self, log: str) -> GhostPartition:
         if log == METADATA:
@@ -323,8 +347,10 @@ class Ghosts:
         if fact.topic not in self.removed:
             self.of(f"{fact.topic}-{fact.partition}").read.setdefault(fact.offset, fact.leader_epoch)
 
-    def _group_assigned(self, _: str, fact: gf.AssignmentStored) -> None:
-        self.groups.setdefault(fact.group, GhostGroup()).generation = fact.generation
+    def _group_assigned(self, node: str, fact: gf.AssignmentStored) -> None:
+        group = self._told_group(node, fact.group)
+        if group is not None:
+            group.generation = fact.generation
 
     def _owns(self, node: str, fact: kf.PartitionsAssigned) -> None:
         group = self.groups.setdefault(fact.group, GhostGroup())
@@ -333,9 +359,9 @@ class Ghosts:
             if group.holders.get(name, ("", ""))[0] not in group.members:
                 group.holders[name] = (fact.member, node)
 
-    def _member_removed(self, _: str, fact: gf.MemberRemoved) -> None:
+    def _member_removed(self, node: str, fact: gf.MemberRemoved) -> None:
         """A static member's place, and what it has, may be another's in the same generation."""
-        group = self.groups.get(fact.group)
+        group = self._told_group(node, fact.group)
         if group is not None:
             group.owners = {key: owner for key, owner in group.owners.items() if owner != fact.member}
             group.put(fact.member, None)
@@ -346,29 +372,34 @@ class Ghosts:
             if group is not None and group.holders.get(name, ("", ""))[1] == node:
                 del group.holders[name]
 
-    def _consumer_group_loaded(self, _: str, fact: gf.ConsumerGroupLoaded) -> None:
+    def _consumer_group_loaded(self, node: str, fact: gf.ConsumerGroupLoaded) -> None:
         """What the coordinator before has not committed is not known any more."""
         group = self.groups.setdefault(fact.group, GhostGroup())
-        group.is_consumer = True
-        group.forget()
+        if group.is_loaded_by(node, fact.leader_epoch):
+            group.is_consumer = True
+            group.forget()
 
-    def _classic_group_loaded(self, _: str, fact: gf.ClassicGroupLoaded) -> None:
+    def _classic_group_loaded(self, node: str, fact: gf.ClassicGroupLoaded) -> None:
         group = self.groups.setdefault(fact.group, GhostGroup())
-        group.is_consumer, group.generation = False, fact.generation
-        group.forget()
+        if group.is_loaded_by(node, fact.leader_epoch):
+            group.is_consumer, group.generation = False, fact.generation
+            group.forget()
 
-    def _reconciled(self, _: str, fact: gf.MemberReconciled) -> None:
-        group = self.groups.setdefault(fact.group, GhostGroup())
-        group.is_consumer = True
-        group.put(fact.member, GhostMember(fact.epoch, frozenset((*fact.assigned, *fact.pending))))
+    def _reconciled(self, node: str, fact: gf.MemberReconciled) -> None:
+        group = self._told_group(node, fact.group)
+        if group is not None:
+            group.is_consumer = True
+            group.put(fact.member, GhostMember(fact.epoch, frozenset((*fact.assigned, *fact.pending))))
 
-    def _converted(self, _: str, fact: gf.GroupConverted) -> None:
-        group = self.groups.setdefault(fact.group, GhostGroup())
-        group.is_consumer, group.generation = fact.type == "consumer", fact.epoch
-        group.forget()
+    def _converted(self, node: str, fact: gf.GroupConverted) -> None:
+        group = self._told_group(node, fact.group)
+        if group is not None:
+            group.is_consumer, group.generation = fact.type == "consumer", fact.epoch
+            group.forget()
 
-    def _group_removed(self, _: str, fact: gf.GroupRemoved) -> None:
-        self.groups.pop(fact.group, None)
+    def _group_removed(self, node: str, fact: gf.GroupRemoved) -> None:
+        if self._told_group(node, fact.group) is not None:
+            del self.groups[fact.group]
 
     def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:
         partition = self.of(fact.log)

@@ -31,18 +31,18 @@ def one_owner_per_generation(ghosts: Ghosts, node: str, fact: kf.PartitionsAssig
             yield f"{node} and {owner} both have {name} in generation {fact.generation} of {fact.group}"
 
 
-def commits_of_the_generation(ghosts: Ghosts, _: str, fact: gf.OffsetsCommitted) -> Wrong:
+def commits_of_the_generation(ghosts: Ghosts, node: str, fact: gf.OffsetsCommitted) -> Wrong:
     """A member commits in the generation whose assignment was committed last."""
-    group = ghosts.groups.get(fact.group)
+    group = ghosts.group_of(node, fact.group)
     if group is not None and group.is_consumer:
         return
     if fact.generation >= 0 and group is not None and fact.generation != group.generation:
         yield f"{fact.member} commits in generation {fact.generation} of {fact.group}, it is in {group.generation}"
 
 
-def commits_of_the_epoch(ghosts: Ghosts, _: str, fact: gf.OffsetsCommitted) -> Wrong:
+def commits_of_the_epoch(ghosts: Ghosts, node: str, fact: gf.OffsetsCommitted) -> Wrong:
     """A member of a consumer group commits in its epoch, or in an older one what it has had since (KIP-1251)."""
-    group = ghosts.groups.get(fact.group)
+    group = ghosts.group_of(node, fact.group)
     if group is None or not group.is_consumer or fact.generation < 0:
         return
     member = group.members.get(fact.member)
@@ -61,7 +61,8 @@ def one_owner_across_epochs(ghosts: Ghosts, node: str, fact: gf.MemberReconciled
 
     A consumer that does not know yet that it is no member any more may do what it likes; its commits are refused.
     """
-    group = ghosts.groups.get(fact.group)
+    is_of_member = isinstance(fact, kf.PartitionsAssigned)
+    group = ghosts.groups.get(fact.group) if is_of_member else ghosts.group_of(node, fact.group)
     if group is None or not group.is_consumer:
         return
     if isinstance(fact, kf.PartitionsAssigned):
@@ -76,9 +77,9 @@ def one_owner_across_epochs(ghosts: Ghosts, node: str, fact: gf.MemberReconciled
             yield f"{fact.member} gets {name} of {fact.group} in epoch {fact.epoch}, and {id_} has not given it up"
 
 
-def member_epochs_monotone(ghosts: Ghosts, _: str, fact: gf.MemberReconciled) -> Wrong:
+def member_epochs_monotone(ghosts: Ghosts, node: str, fact: gf.MemberReconciled) -> Wrong:
     """The epoch of a member only grows, but for a static one that leaves for a while."""
-    group = ghosts.groups.get(fact.group)
+    group = ghosts.group_of(node, fact.group)
     member = None if group is None else group.members.get(fact.member)
     if member is not None and 0 <= fact.epoch < member.previous:
         yield f"{fact.member} of {fact.group} comes to epoch {fact.epoch} from {member.previous}"

@@ -79,6 +79,7 @@ class ConsumerGroupManager:
             facts.ConsumerGroupLoaded(
                 group=group.id,
                 epoch=group.epoch,
+                leader_epoch=self._shard.leader_epoch,
                 target_epoch=group.assignment_epoch,
                 members=len(group.members),
             )

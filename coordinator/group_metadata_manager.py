@@ -55,7 +55,12 @@ class GroupMetadataManager:
 
     def _on_loaded(self, now: Micros) -> None:
         for group in self._groups():
-            loaded = facts.ClassicGroupLoaded(group=group.id, generation=group.generation, members=len(group.members))
+            loaded = facts.ClassicGroupLoaded(
+                group=group.id,
+                leader_epoch=self._shard.leader_epoch,
+                generation=group.generation,
+                members=len(group.members),
+            )
             self._shard.outbox.happened(loaded)
             for id_ in group.in_order():
                 self.renew_session(now, group, group.members[id_])

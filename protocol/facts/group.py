@@ -142,9 +142,10 @@ MEMBER_EPOCH = rule("group.member-epoch", "it comes with epoch {given}, the coor
 
 @fact(STATE)
 class ClassicGroupLoaded:
-    """A new coordinator has read a group of the classic protocol."""
+    """A new coordinator has read a group of the classic protocol; ``leader_epoch`` of its partition."""
 
     group: str
+    leader_epoch: int
     generation: int
     members: int
 
@@ -154,6 +155,7 @@ class ConsumerGroupLoaded:
     """A new coordinator has read a group of the consumer protocol; its members' state follows."""
 
     group: str
+    leader_epoch: int
     epoch: int
     target_epoch: int
     members: int

@@ -17,7 +17,7 @@ from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.facts.world import NodeKilled
 from kafsim.protocol.safeguards import names
 from kafsim.scenarios.operation import KINDS, Operation
-from kafsim.scenarios.plan import Load, Plan, PlanError, Topic, from_mapping
+from kafsim.scenarios.plan import Load, Plan, PlanError, Reader, Topic, from_mapping
 from kafsim.scenarios.planned import run_plan
 from kafsim.scenarios.strategies import group_plans, plans
 from kafsim.scenarios.swarm import FAST, plan_of
@@ -116,6 +116,35 @@ def test_a_fetch_of_the_incarnation_before_arrives_after_one_of_the_next() -> No
         until=6.0,
     )
     assert run_plan(plan, dispatch="direct", wire="share").ok
+
+
+def test_a_coordinator_that_was_frozen_tells_late_what_is_old() -> None:
+    """It sees its last records committed after the next coordinator has gone on from them."""
+    reader = Reader(
+        topic="orders",
+        group="g",
+        start=1.8,
+        every_ms=200,
+        settings={"group.protocol": "consumer", "metadata.max.age.ms": 2_000, "request.timeout.ms": 1_000},
+    )
+    plan = Plan(
+        seed=195,
+        configs={
+            **FAST,
+            "group.consumer.session.timeout.ms": 6_000,
+            "group.consumer.min.session.timeout.ms": 6_000,
+            "group.consumer.heartbeat.interval.ms": 500,
+            "group.consumer.min.heartbeat.interval.ms": 500,
+            "offsets.topic.num.partitions": 2,
+            "min.insync.replicas": 1,
+        },
+        features={"eligible.leader.replicas.version": 0},
+        topics=(Topic(name="orders", partitions=3, replication_factor=3),),
+        readers=(reader, reader),
+        operations=(Operation(1.0, "pause", (1,)), Operation(3.9, "pause", ("coordinator:g",))),
+        until=12.0,
+    )
+    assert run_plan(plan, dispatch="direct", wire="share").violations == ()
 
 
 def test_a_fault_is_aimed_at_a_fact() -> None:
