@@ -20,10 +20,11 @@ from kafsim.coordinator.classic_group import (
 from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.group_metadata_manager import NEW_MEMBER_JOIN_MS, GroupMetadataManager, listed
 from kafsim.coordinator.records import CoordinatorRecord, group_record
+from kafsim.coordinator.refusal import tell_refused, why_invalid
 from kafsim.coordinator.shard import GroupShard
 from kafsim.protocol import errors
 from kafsim.protocol.facts import group as facts
-from kafsim.protocol.facts.fact import because
+from kafsim.protocol.facts.fact import Because, because
 from kafsim.protocol.messages.join_group import JoinGroupRequest, JoinGroupResponse
 from kafsim.protocol.types import Micros
 
@@ -42,7 +43,8 @@ class ClassicJoins:
         group = self._shard.classic(request.group_id)
         if group is None:
             if request.member_id:
-                self._manager.refuse_join(parked, errors.UNKNOWN_MEMBER_ID, request.member_id)
+                why = because(facts.NO_GROUP)
+                self._refuse(parked, request, errors.UNKNOWN_MEMBER_ID, request.member_id, why)
             else:
                 self.create_and_join(now, parked, request, [])
             return
@@ -85,7 +87,8 @@ class ClassicJoins:
     def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
         if not self._accepts(group, request.member_id):
             group.remove(request.member_id)
-            self._manager.refuse_join(parked, errors.GROUP_MAX_SIZE_REACHED, "")
+            why = because(facts.FULL, most=self._settings["group.max.size"])
+            self._refuse(parked, request, errors.GROUP_MAX_SIZE_REACHED, "", why)
         elif not request.member_id:
             self._join_new(now, parked, request, group)
         else:
@@ -101,7 +104,7 @@ class ClassicJoins:
     def _join_new(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
         names = [protocol.name for protocol in request.protocols]
         if not group.supports(request.protocol_type, names):
-            self._manager.refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, "")
+            self._refuse(parked, request, errors.INCONSISTENT_GROUP_PROTOCOL, "", because(facts.OTHER_PROTOCOL))
             return
         id_ = f"{request.group_instance_id or parked.header.client_id or ''}-{self._new_uuid()}"
         if request.group_instance_id in group.static:
@@ -120,17 +123,17 @@ class ClassicJoins:
     def _join_known(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
         id_ = request.member_id
         if not group.supports(request.protocol_type, [protocol.name for protocol in request.protocols]):
-            self._manager.refuse_join(parked, errors.INCONSISTENT_GROUP_PROTOCOL, id_)
+            self._refuse(parked, request, errors.INCONSISTENT_GROUP_PROTOCOL, id_, because(facts.OTHER_PROTOCOL))
             return
         if id_ in group.pending:
             if request.group_instance_id is not None:
-                self._manager.refuse_join(parked, errors.UNKNOWN_SERVER_ERROR, "")
+                self._refuse(parked, request, errors.UNKNOWN_SERVER_ERROR, "", because(facts.GIVEN_OUT))
                 return
             error = errors.NONE
         else:
             error = group.validate(id_, request.group_instance_id)
         if error:
-            self._manager.refuse_join(parked, error, id_)
+            self._refuse(parked, request, error, id_, why_invalid(group, request.group_instance_id, error))
         elif id_ in group.pending:
             self._add(now, parked, request, group, id_)
         else:
@@ -141,7 +144,7 @@ class ClassicJoins:
     ) -> None:
         is_same = member.protocols == _protocols(request)
         if group.state == EMPTY:
-            self._manager.refuse_join(parked, errors.UNKNOWN_MEMBER_ID, member.id)
+            self._refuse(parked, request, errors.UNKNOWN_MEMBER_ID, member.id, because(facts.EMPTY_AGAIN))
         elif group.state == PREPARING:
             self._update(member, parked, request)
             self._manager.maybe_complete(now, group)
@@ -152,6 +155,10 @@ class ClassicJoins:
             reason = request.reason or "not provided"
             why = because(facts.LEADER_REJOINED, member=member.id, reason=reason)
             self._manager.prepare(now, group, why if is_same else because(facts.CHANGED, member=member.id))
+
+    def _refuse(self, parked: Parked, request: JoinGroupRequest, error: int, answered_id: str, why: Because) -> None:
+        tell_refused(self._shard.outbox, request.group_id, request.member_id, "JoinGroup", error, why)
+        self._manager.refuse_join(parked, error, answered_id)
 
     def _update(self, member: Member, parked: Parked, request: JoinGroupRequest) -> None:
         member.protocols = _protocols(request)

@@ -52,12 +52,12 @@ class ClassicMembers:
     def join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ConsumerGroup) -> None:
         """Answered when it is committed; Refused."""
         if self._shard.settings["group.consumer.migration.policy"] == "disabled":
-            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL)
+            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL, why=because(facts.NO_MIGRATION))
         id_ = request.member_id or to_text(self._shard.given.entropy.uuid())
         self._consumers.check_size(group, id_, request.group_instance_id)
         names = [protocol.name for protocol in request.protocols]
         if request.protocol_type != PROTOCOL_TYPE or not names or not group.supports(names):
-            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL)
+            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL, why=because(facts.OTHER_PROTOCOL))
         if not request.member_id and request.group_instance_id is None and parked.header.version >= MEMBER_ID_SINCE:
             self._shard.reply(*parked, refused_join(parked.header, errors.MEMBER_ID_REQUIRED, id_))
             return
@@ -154,10 +154,11 @@ class ClassicMembers:
         assert member.classic is not None, "it speaks the classic protocol"
         name = member.classic.protocols[0][0]
         if request.protocol_type not in (None, PROTOCOL_TYPE) or request.protocol_name not in (None, name):
-            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL)
+            raise Refused(errors.INCONSISTENT_GROUP_PROTOCOL, why=because(facts.OTHER_PROTOCOL))
         if group.assignment_epoch > member.epoch and member.state is not MemberState.UNREVOKED_PARTITIONS:
             self._ask_to_join(now, group, member)
-            raise Refused(errors.REBALANCE_IN_PROGRESS)
+            why = because(facts.NEW_TARGET, current=member.epoch, target=group.assignment_epoch)
+            raise Refused(errors.REBALANCE_IN_PROGRESS, why=why)
         response = SyncGroupResponse(
             protocol_type=request.protocol_type,
             protocol_name=request.protocol_name,
@@ -186,12 +187,13 @@ class ClassicMembers:
         if instance is not None:
             owner = static_member(group, instance)
             if owner is None:
-                raise Refused(errors.UNKNOWN_MEMBER_ID)
+                raise Refused(errors.UNKNOWN_MEMBER_ID, why=because(facts.UNKNOWN_INSTANCE, instance=instance))
             if owner.id != id_:
-                raise Refused(errors.FENCED_INSTANCE_ID)
+                why = because(facts.FENCED, instance=instance, owner=owner.id)
+                raise Refused(errors.FENCED_INSTANCE_ID, why=why)
         member = group.members.get(id_)
         if member is None or not member.is_classic:
-            raise Refused(errors.UNKNOWN_MEMBER_ID)
+            raise Refused(errors.UNKNOWN_MEMBER_ID, why=because(facts.UNKNOWN))
         return member
 
     # --------------------------------------------------------------------------- heartbeat
@@ -266,7 +268,8 @@ def _leaving(group: ConsumerGroup, one: MemberIdentity) -> tuple[str, int]:
 
 def _check_generation(member: ConsumerGroupMember, given: int) -> None:
     if given != member.epoch:
-        raise Refused(errors.ILLEGAL_GENERATION)
+        why = because(facts.MEMBER_GENERATION, given=given, current=member.epoch)
+        raise Refused(errors.ILLEGAL_GENERATION, why=why)
 
 
 def _subscription(request: JoinGroupRequest) -> ConsumerProtocolSubscription:

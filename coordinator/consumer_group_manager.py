@@ -33,7 +33,7 @@ from kafsim.coordinator.consumer_group_records import (
 from kafsim.coordinator.group_migration import GroupMigration
 from kafsim.coordinator.member_update import MemberUpdate, reconciled
 from kafsim.coordinator.records import CoordinatorRecord, group_tombstone
-from kafsim.coordinator.refusal import Refused
+from kafsim.coordinator.refusal import Refused, tell_refused, unknown_member
 from kafsim.coordinator.regexes import Regexes
 from kafsim.coordinator.shard import GroupShard, Then
 from kafsim.coordinator.topics import Topics
@@ -53,6 +53,7 @@ HOST = "/127.0.0.1"
 RETRY_MS = 500
 SESSION, REVOCATION, JOIN, SYNC = "member-session", "revocation", "member-join", "member-sync"
 """Timers of a member; one that speaks the classic protocol has the last two in place of the second."""
+_NO_GROUP = because(facts.NO_GROUP)
 ABANDON = "The member must abandon all its partitions and rejoin."
 Reply = Callable[[Micros, ConsumerGroupHeartbeatResponse], None]
 
@@ -78,8 +79,8 @@ class ConsumerGroupManager:
         self._shard.outbox.happened(
             facts.ConsumerGroupLoaded(
                 group=group.id,
-                epoch=group.epoch,
                 leader_epoch=self._shard.leader_epoch,
+                epoch=group.epoch,
                 target_epoch=group.assignment_epoch,
                 members=len(group.members),
             )
@@ -105,24 +106,9 @@ class ConsumerGroupManager:
             else:
                 self._beat(now, parked, request, reply)
         except Refused as refused:
-            self._tell_refused(request, refused)
+            id_, name = request.member_id, "ConsumerGroupHeartbeat"
+            tell_refused(self._shard.outbox, request.group_id, id_, name, refused.code, refused.why)
             reply(now, ConsumerGroupHeartbeatResponse(error_code=refused.code, error_message=refused.message))
-
-    def _tell_refused(self, request: ConsumerGroupHeartbeatRequest, refused: Refused) -> None:
-        group = self._shard.groups.get(request.group_id)
-        member = group.members.get(request.member_id) if isinstance(group, ConsumerGroup) else None
-        why = because(facts.UNKNOWN)
-        if member is not None:
-            why = because(facts.MEMBER_EPOCH, given=request.member_epoch, current=member.epoch)
-        self._shard.outbox.happened(
-            facts.GroupRequestRefused(
-                group=request.group_id,
-                member=request.member_id,
-                request="ConsumerGroupHeartbeat",
-                error=errors.name(refused.code),
-                because=why,
-            )
-        )
 
     def _beat(self, now: Micros, parked: Parked, request: ConsumerGroupHeartbeatRequest, reply: Reply) -> None:
         records: list[CoordinatorRecord] = []
@@ -204,7 +190,7 @@ class ConsumerGroupManager:
             return found
         joins = request.member_epoch == JOINS
         if found is None and not joins:
-            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Consumer group {request.group_id} not found.")
+            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Consumer group {request.group_id} not found.", _NO_GROUP)
         if found is None:
             return self._shard.new_consumer_group(request.group_id)
         if not joins:
@@ -221,7 +207,7 @@ class ConsumerGroupManager:
             return
         if len(group.members) >= most and (not member_id or member_id not in group.members):
             text = f"The consumer group has reached its maximum capacity of {most} members."
-            raise Refused(errors.GROUP_MAX_SIZE_REACHED, text)
+            raise Refused(errors.GROUP_MAX_SIZE_REACHED, text, because(facts.FULL, most=most))
 
     def _find_member(
         self,
@@ -242,7 +228,7 @@ class ConsumerGroupManager:
             elif request.member_epoch != JOINS:
                 self.check_static(group, id_, instance)
         if found is None and request.member_epoch != JOINS:
-            raise Refused(errors.UNKNOWN_MEMBER_ID, f"Member {id_} is not a member of group {group.id}.")
+            raise unknown_member(group.id, id_)
         if found is not None and replaces is None:
             _check_epoch(found, request)
         member = found or ConsumerGroupMember(id=id_)
@@ -252,10 +238,11 @@ class ConsumerGroupManager:
         """Refused when another member has the instance id, or nobody."""
         owner = static_member(group, instance)
         if owner is None:
-            raise Refused(errors.UNKNOWN_MEMBER_ID, f"Instance id {instance} is unknown.")
+            why = because(facts.UNKNOWN_INSTANCE, instance=instance)
+            raise Refused(errors.UNKNOWN_MEMBER_ID, f"Instance id {instance} is unknown.", why)
         if owner.id != id_:
             text = f"Static member {id_} with instance id {instance} was fenced by member {owner.id}."
-            raise Refused(errors.FENCED_INSTANCE_ID, text)
+            raise Refused(errors.FENCED_INSTANCE_ID, text, because(facts.FENCED, instance=instance, owner=owner.id))
 
     def _take_over(
         self,
@@ -268,7 +255,8 @@ class ConsumerGroupManager:
         """A new process has the instance id of one that has left for a while, or that spoke the classic protocol."""
         if not old.is_classic and old.epoch != LEFT_FOR_A_WHILE:
             text = f"Static member {id_} with instance id {instance} cannot join the group because the instance id is "
-            raise Refused(errors.UNRELEASED_INSTANCE_ID, f"{text}owned by {old.id} member.")
+            why = because(facts.UNRELEASED, instance=instance, owner=old.id)
+            raise Refused(errors.UNRELEASED_INSTANCE_ID, f"{text}owned by {old.id} member.", why)
         return self.replace(group, old, id_, records)
 
     def replace(
@@ -287,15 +275,14 @@ class ConsumerGroupManager:
     def _leave(self, now: Micros, request: ConsumerGroupHeartbeatRequest, reply: Reply) -> None:
         group = self._shard.groups.get(request.group_id)
         if group is None:
-            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {request.group_id} not found.")
+            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {request.group_id} not found.", _NO_GROUP)
         if isinstance(group, ClassicGroup):
             raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {request.group_id} is not a consumer group.")
         if request.instance_id is not None:
             self.check_static(group, request.member_id, request.instance_id)
         member = group.members.get(request.member_id)
         if member is None:
-            text = f"Member {request.member_id} is not a member of group {group.id}."
-            raise Refused(errors.UNKNOWN_MEMBER_ID, text)
+            raise unknown_member(group.id, request.member_id)
         response = ConsumerGroupHeartbeatResponse(member_id=member.id, member_epoch=request.member_epoch)
 
         def then(at: Micros, error: int) -> None:
@@ -427,7 +414,7 @@ def static_member(group: ConsumerGroup, instance: str) -> ConsumerGroupMember | 
         return None
     member = group.members.get(id_)
     if member is None:
-        raise Refused(errors.UNKNOWN_MEMBER_ID, f"Member {id_} is not a member of group {group.id}.")
+        raise unknown_member(group.id, id_)
     return member
 
 
@@ -465,4 +452,5 @@ def _check_epoch(member: ConsumerGroupMember, request: ConsumerGroupHeartbeatReq
         if all(p in member.assigned.get(topic, ()) for topic, p in owned):
             return
     text = f"The consumer group member has a {word} member epoch ({given}) than the one known by the group coordinator"
-    raise Refused(errors.FENCED_MEMBER_EPOCH, f"{text} ({member.epoch}). {ABANDON}")
+    why = because(facts.MEMBER_EPOCH, given=given, current=member.epoch)
+    raise Refused(errors.FENCED_MEMBER_EPOCH, f"{text} ({member.epoch}). {ABANDON}", why)

@@ -11,7 +11,7 @@ from kafsim.coordinator.consumer_group_records import deletion_records
 from kafsim.coordinator.group_metadata_manager import GroupMetadataManager, refused_join
 from kafsim.coordinator.group_migration import GroupMigration
 from kafsim.coordinator.offset_metadata_manager import OffsetMetadataManager
-from kafsim.coordinator.refusal import Refused
+from kafsim.coordinator.refusal import Refused, tell_refused, unknown_member
 from kafsim.coordinator.shard import GroupShard
 from kafsim.coordinator.topics import Topics
 from kafsim.protocol import errors
@@ -48,8 +48,10 @@ class Coordinator:
             try:
                 self._classic_members.join(now, parked, request, group)
             except Refused as refused:
+                self._tell("JoinGroup", request, refused)
                 self.shard.reply(*parked, refused_join(parked.header, refused.code, ""))
         elif request.member_id:
+            self._tell("JoinGroup", request, unknown_member(group.id, request.member_id))
             self.shard.reply(*parked, refused_join(parked.header, errors.UNKNOWN_MEMBER_ID, request.member_id))
         else:
             self._joins.create_and_join(now, parked, request, deletion_records(group))
@@ -62,6 +64,7 @@ class Coordinator:
         try:
             self._classic_members.sync(now, parked, request, group)
         except Refused as refused:
+            self._tell("SyncGroup", request, refused)
             self.shard.reply(*parked, SyncGroupResponse(error_code=refused.code))
 
     def heartbeat(self, now: Micros, request: HeartbeatRequest) -> int:
@@ -71,7 +74,13 @@ class Coordinator:
         try:
             return self._classic_members.heartbeat(now, request, group)
         except Refused as refused:
+            self._tell("Heartbeat", request, refused)
             return refused.code
+
+    def _tell(
+        self, name: str, request: JoinGroupRequest | SyncGroupRequest | HeartbeatRequest, refused: Refused
+    ) -> None:
+        tell_refused(self.shard.outbox, request.group_id, request.member_id, name, refused.code, refused.why)
 
     def leave(self, now: Micros, request: LeaveGroupRequest) -> tuple[tuple[MemberResponse, ...], int]:
         group = self._consumer_group(request.group_id)

@@ -20,6 +20,7 @@ from kafsim.coordinator.classic_group import (
     Parked,
 )
 from kafsim.coordinator.records import group_record
+from kafsim.coordinator.refusal import tell_refused, why_invalid
 from kafsim.coordinator.shard import GroupShard
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions
@@ -204,7 +205,7 @@ class GroupMetadataManager:
         group = self._shard.classic(request.group_id)
         error = self._check_sync(group, request)
         if error or group is None:
-            self._note_refused(request.group_id, request.member_id, "SyncGroup", error, request.generation_id)
+            self._tell_refused("SyncGroup", request, error)
             self._shard.reply(*parked, SyncGroupResponse(error_code=error))
             return
         member = group.members[request.member_id]
@@ -272,7 +273,7 @@ class GroupMetadataManager:
         if group is not None and error in (errors.NONE, errors.REBALANCE_IN_PROGRESS):
             self.renew_session(now, group, group.members[request.member_id])
         elif error:
-            self._note_refused(request.group_id, request.member_id, "Heartbeat", error, request.generation_id)
+            self._tell_refused("Heartbeat", request, error)
         return error
 
     def _check_heartbeat(self, group: ClassicGroup | None, request: HeartbeatRequest) -> int:
@@ -381,19 +382,19 @@ class GroupMetadataManager:
             )
         )
 
-    def _note_refused(self, group_id: str, member: str, request: str, error: int, generation: int) -> None:
-        group = self._shard.classic(group_id)
-        if error == errors.ILLEGAL_GENERATION and group is not None:
-            why = because(facts.STALE, given=generation, current=group.generation)
-        elif error == errors.REBALANCE_IN_PROGRESS and group is not None:
+    def _tell_refused(self, name: str, request: SyncGroupRequest | HeartbeatRequest, error: int) -> None:
+        group = self._shard.classic(request.group_id)
+        if group is None:
+            why = because(facts.NO_GROUP)
+        elif error == errors.ILLEGAL_GENERATION:
+            why = because(facts.MEMBER_GENERATION, given=request.generation_id, current=group.generation)
+        elif error == errors.REBALANCE_IN_PROGRESS:
             why = because(facts.REBALANCING, generation=group.generation)
+        elif error == errors.INCONSISTENT_GROUP_PROTOCOL:
+            why = because(facts.OTHER_PROTOCOL)
         else:
-            why = because(facts.UNKNOWN)
-        self._shard.outbox.happened(
-            facts.GroupRequestRefused(
-                group=group_id, member=member, request=request, error=errors.name(error), because=why
-            )
-        )
+            why = why_invalid(group, request.group_instance_id, error)
+        tell_refused(self._shard.outbox, request.group_id, request.member_id, name, error, why)
 
     def refuse_join(self, parked: Parked, error: int, member_id: str) -> None:
         self._shard.reply(*parked, refused_join(parked.header, error, member_id))

@@ -9,6 +9,7 @@ from kafsim.coordinator.consumer_group import ConsumerGroup
 from kafsim.coordinator.consumer_group_records import deletion_records
 from kafsim.coordinator.group_metadata_manager import GroupMetadataManager
 from kafsim.coordinator.records import CoordinatorRecord, group_tombstone, offset_record, offset_tombstone
+from kafsim.coordinator.refusal import tell_refused, why_invalid
 from kafsim.coordinator.shard import GroupShard, OffsetAndMetadata, OffsetKey, Then
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import PROTOCOL_TYPE
@@ -21,6 +22,7 @@ from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 ID_NOT_FOUND_SINCE = EPOCHS_SINCE = 9
 MINUTE_MS = 60_000
+Refusal = tuple[int, Because]
 
 
 class Commit(NamedTuple):
@@ -61,19 +63,12 @@ class OffsetMetadataManager:
     def commit(self, now: Micros, who: Committer, commits: list[Commit], retention_ms: int, then: Then) -> None:
         group = self._shard.groups.get(who.group)
         if isinstance(group, ConsumerGroup):
-            error, why = self._check_consumer(group, who, commits)
+            refusal = self._check_consumer(group, who, commits)
         else:
-            error, why = self._check(group, who)
-        if error:
-            self._shard.outbox.happened(
-                facts.GroupRequestRefused(
-                    group=who.group,
-                    member=who.member,
-                    request="OffsetCommit",
-                    error=errors.name(error),
-                    because=why or because(facts.UNKNOWN),
-                )
-            )
+            refusal = self._check(group, who)
+        if refusal is not None:
+            error, why = refusal
+            tell_refused(self._shard.outbox, who.group, who.member, "OffsetCommit", error, why)
             then(now, error)
             return
         is_new, end = group is None, self._shard.end
@@ -118,51 +113,48 @@ class OffsetMetadataManager:
             for one in commits
         ]
 
-    def _check(self, group: ClassicGroup | None, who: Committer) -> tuple[int, Because | None]:
-        """As Kafka orders it; why, where there is more to say than that the member is not known."""
+    def _check(self, group: ClassicGroup | None, who: Committer) -> Refusal | None:
+        """As Kafka orders it."""
         if group is None:
             if who.generation < 0:
-                return errors.NONE, None
+                return None
             known = who.version >= ID_NOT_FOUND_SINCE
-            return (errors.GROUP_ID_NOT_FOUND if known else errors.ILLEGAL_GENERATION), None
+            return (errors.GROUP_ID_NOT_FOUND if known else errors.ILLEGAL_GENERATION), because(facts.NO_GROUP)
         if group.state == DEAD:
-            return errors.COORDINATOR_NOT_AVAILABLE, None
+            return errors.COORDINATOR_NOT_AVAILABLE, because(facts.NO_GROUP)
         if who.generation < 0 and group.state == EMPTY:
-            return errors.NONE, None
+            return None
         if who.generation < 0 and not who.member and who.instance is None:
             return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER)
         if not self._shard.given.safeguards.check_generations:
-            return errors.NONE, None
+            return None
         error = group.validate(who.member, who.instance)
-        if error == errors.FENCED_INSTANCE_ID:
-            return error, because(facts.FENCED, instance=who.instance, owner=group.static.get(who.instance or ""))
         if error:
-            return error, None
+            return error, why_invalid(group, who.instance, error)
         if who.generation != group.generation:
             return errors.ILLEGAL_GENERATION, because(facts.STALE, given=who.generation, current=group.generation)
         if group.state == COMPLETING:
             return errors.REBALANCE_IN_PROGRESS, because(facts.REBALANCING, generation=group.generation)
-        return errors.NONE, None
+        return None
 
-    def _check_consumer(
-        self, group: ConsumerGroup, who: Committer, commits: list[Commit]
-    ) -> tuple[int, Because | None]:
+    def _check_consumer(self, group: ConsumerGroup, who: Committer, commits: list[Commit]) -> Refusal | None:
         """A member that is an epoch behind may commit what it has had all the while (KIP-1251).
 
         What is wrong with one partition is so with all of them.
         """
         if who.generation < 0 and not group.members:
-            return errors.NONE, None
+            return None
         member = group.members.get(who.member)
         if not self._shard.given.safeguards.check_generations:
-            return errors.NONE, None
+            return None
         if member is None:
             nobody = who.generation < 0 and not who.member
-            return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER) if nobody else None
+            return errors.UNKNOWN_MEMBER_ID, because(facts.NOT_A_MEMBER if nobody else facts.UNKNOWN)
         if not member.is_classic and who.version < EPOCHS_SINCE:
-            return errors.UNSUPPORTED_VERSION, None
+            reason = f"version {who.version} of OffsetCommit knows no member epochs"
+            return errors.UNSUPPORTED_VERSION, because(facts.REFUSED, reason=reason)
         if who.generation == member.epoch:
-            return errors.NONE, None
+            return None
         stale = errors.ILLEGAL_GENERATION if member.is_classic else errors.STALE_MEMBER_EPOCH
         if who.generation > member.epoch:
             return stale, because(facts.NOT_YET, given=who.generation, current=member.epoch)
@@ -174,7 +166,7 @@ class OffsetMetadataManager:
             if who.generation < since:
                 why = because(facts.ASSIGNED_LATER, partition=str(one.tp), given=who.generation, since=since)
                 return stale, why
-        return errors.NONE, None
+        return None
 
     # ------------------------------------------------------------------------------- fetch
 

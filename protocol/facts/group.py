@@ -22,6 +22,16 @@ EMPTIED = rule("group.emptied", "no member is left")
 ASSIGNMENT_LOST = rule("group.assignment-lost", "the assignment could not be written: {error}")
 STALE = rule("group.stale-generation", "it commits with generation {given}, the group is in {current}")
 UNKNOWN = rule("group.unknown-member", "the group has no such member")
+UNKNOWN_INSTANCE = rule("group.unknown-instance", "no member has the instance id {instance}")
+UNRELEASED = rule("group.unreleased-instance", "{owner} has the instance id {instance} and has not left")
+FULL = rule("group.full", "the group may have {most} members and no more")
+NO_GROUP = rule("group.no-group", "there is no such group")
+OTHER_PROTOCOL = rule("group.other-protocol", "its protocols are not those of the group")
+GIVEN_OUT = rule("group.given-out", "the member id was given out for one without an instance id")
+EMPTY_AGAIN = rule("group.empty-again", "the group has become empty: it joins as a new member")
+NO_MIGRATION = rule("group.no-migration", "group.consumer.migration.policy is disabled")
+REFUSED = rule("group.refused", "{reason}")
+NEW_TARGET = rule("group.new-target", "it is in epoch {current}, the group has an assignment of epoch {target}")
 FENCED = rule("group.fenced", "its instance id {instance} belongs to {owner}")
 REBALANCING = rule("group.rebalancing", "generation {generation} has no assignment yet")
 NOT_A_MEMBER = rule("group.not-a-member", "it commits without being a member, and the group has members")
@@ -137,6 +147,7 @@ NOT_ASSIGNED = rule("group.not-assigned", "it commits {partition} with epoch {gi
 ASSIGNED_LATER = rule(
     "group.assigned-later", "it commits {partition} with epoch {given}, and was assigned it in epoch {since}"
 )
+MEMBER_GENERATION = rule("group.member-generation", "it comes with generation {given}, the group is in {current}")
 MEMBER_EPOCH = rule("group.member-epoch", "it comes with epoch {given}, the coordinator knows it with {current}")
 
 

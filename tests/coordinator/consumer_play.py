@@ -14,6 +14,7 @@
     disk full | disk empty             nothing can be appended; all can
     hold | go on                       nothing is committed; all is, and whoever waited has the answer behind "="
     wrote TYPES                        types of the records of the last request, "-" behind a tombstone; or "nothing"
+    because TEXT                       the reason of the last refusal, as told
     is STATE GROUP-EPOCH ASSIGNMENT-EPOCH
     is member WHO EPOCH PREVIOUS STATE ASSIGNED [PENDING]
 
@@ -40,6 +41,7 @@ from kafsim.protocol import effects, errors
 from kafsim.protocol.config import broker_settings
 from kafsim.protocol.consumer_protocol import decode_partitions, encode
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts import group as facts
 from kafsim.protocol.group_records import serde
 from kafsim.protocol.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
@@ -135,6 +137,7 @@ class Stage:
         self._replies: list[object] = []
         self.ids: dict[str, str] = {}
         self._timers: dict[Any, int] = {}
+        self.refusal = ""
 
     @property
     def coordinator(self) -> Coordinator:
@@ -302,6 +305,8 @@ class Stage:
                 self._replies.append(effect[3])
             elif effect[0] == effects.CANCEL_TIMER:
                 self._timers.pop(effect[1], None)
+            elif effect[0] == effects.HAPPENED and isinstance(effect[1], facts.GroupRequestRefused):
+                self.refusal = str(effect[1].because)
         self.outbox.effects.clear()
 
     def wait(self, ms: int) -> None:
@@ -343,8 +348,8 @@ def perform(play: Play) -> None:
         said, _, expected = (part.strip() for part in line.partition(" = "))
         found = say(stage, said)
         wanted = expected or None
-        if said.startswith(("wrote", "is ")):
-            wanted = said.removeprefix("wrote ").removeprefix("is ")
+        if said.startswith(("wrote", "is ", "because ")):
+            wanted = said.removeprefix("wrote ").removeprefix("is ").removeprefix("because ")
         assert found == wanted, f"line {number}: {line}: {found}"
 
 
@@ -371,6 +376,8 @@ def say(stage: Stage, said: str) -> str | None:
             return stage.answer()
         case ["wrote", *_]:
             return stage.wrote()
+        case ["because", *_]:
+            return stage.refusal
         case ["is", "member", who, *_]:
             member = stage.group.members[who]
             pending = f" {stage.named(member.pending)}" if member.pending else ""
