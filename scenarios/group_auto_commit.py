@@ -10,13 +10,13 @@ from kafsim.scenarios.scenario import Given, Scenario
 async def play(cluster: Cluster, given: Given) -> None:
     await scenario.create_topic(cluster, given)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    first = await groups.join(cluster, auto_commit_interval_ms=2_000)
+    first = await groups.join(cluster, given, auto_commit_interval_ms=2_000)
     await groups.until_stable(cluster, first)
     sent = await scenario.send_all(cluster, producer, given.records, every_ms=100)
     await scenario.answers(sent)
     await cluster.advance(0.2)
     first.kill()
-    second = await groups.join(cluster, auto_commit_interval_ms=2_000)
+    second = await groups.join(cluster, given, auto_commit_interval_ms=2_000)
     await cluster.advance(9)
     await groups.until_stable(cluster, second)
     await cluster.advance(3)
@@ -27,6 +27,7 @@ SCENARIO = Scenario(
     name="group-auto-commit",
     summary="a member dies between two automatic commits: the next one reads again what was not committed",
     play=play,
+    has_consumers=True,
     records=30,
     shape=groups.SHAPE,
 )

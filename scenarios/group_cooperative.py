@@ -12,10 +12,10 @@ STICKY = "cooperative-sticky"
 async def play(cluster: Cluster, given: Given) -> None:
     await scenario.create_topic(cluster, given, partitions=4)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    first = await groups.join(cluster, partition_assignment_strategy=STICKY)
+    first = await groups.join(cluster, given, partition_assignment_strategy=STICKY)
     await groups.until_stable(cluster, first)
     sent = await scenario.send_all(cluster, producer, given.records, every_ms=100)
-    second = await groups.join(cluster, partition_assignment_strategy=STICKY)
+    second = await groups.join(cluster, given, partition_assignment_strategy=STICKY)
     await cluster.advance(3)
     await groups.until_stable(cluster, first, second)
     await scenario.answers(sent)
@@ -30,6 +30,7 @@ SCENARIO = Scenario(
     name="group-cooperative",
     summary="a cooperative group: only the partitions that move are given up (KIP-429)",
     play=play,
+    has_consumers=True,
     records=20,
     shape=groups.SHAPE,
 )

@@ -10,8 +10,8 @@ from kafsim.scenarios.scenario import Given, Scenario
 async def play(cluster: Cluster, given: Given) -> None:
     await scenario.create_topic(cluster, given, partitions=4)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    first = await groups.join(cluster)
-    second = await groups.join(cluster)
+    first = await groups.join(cluster, given)
+    second = await groups.join(cluster, given)
     await cluster.advance(2)
     await groups.until_stable(cluster, first, second)
     sent = await scenario.send_all(cluster, producer, given.records, every_ms=100)
@@ -25,6 +25,7 @@ SCENARIO = Scenario(
     name="group-coordinator-killed",
     summary="the broker that coordinates a group is killed; the group goes on without a rebalance",
     play=play,
+    has_consumers=True,
     records=40,
     shape=groups.SHAPE,
 )

@@ -11,13 +11,15 @@ from kafsim.scenarios.scenario import TOPIC, Given, Scenario
 async def play(cluster: Cluster, given: Given) -> None:
     await scenario.create_topic(cluster, given, partitions=2)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    slow = cluster.consumer({**groups.SETTINGS, "max.poll.interval.ms": 3_000, "enable.auto.commit": False})
+    slow = cluster.consumer(
+        {**groups.SETTINGS, "max.poll.interval.ms": 3_000, "enable.auto.commit": False, **given.consumer}
+    )
     await slow.subscribe([TOPIC])
     sent = await scenario.send_all(cluster, producer, given.records, every_ms=20)
     await scenario.answers(sent)
     while not await slow.getmany(timeout_ms=500):
         pass
-    await groups.join(cluster)
+    await groups.join(cluster, given)
     await cluster.advance(6)  # it works on what it got
     try:
         await slow.commit()
@@ -32,6 +34,7 @@ SCENARIO = Scenario(
     name="group-slow-poll",
     summary="a member that does not poll within max.poll.interval.ms loses its partitions and cannot commit",
     play=play,
+    has_consumers=True,
     records=20,
     shape=groups.SHAPE,
 )

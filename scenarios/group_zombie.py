@@ -10,8 +10,8 @@ from kafsim.scenarios.scenario import Given, Scenario
 async def play(cluster: Cluster, given: Given) -> None:
     await scenario.create_topic(cluster, given, partitions=2)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    first = await groups.join(cluster)
-    second = await groups.join(cluster)
+    first = await groups.join(cluster, given)
+    second = await groups.join(cluster, given)
     await cluster.advance(2)
     await groups.until_stable(cluster, first, second)
     sent = await scenario.send_all(cluster, producer, given.records, every_ms=100)
@@ -28,6 +28,7 @@ SCENARIO = Scenario(
     name="group-zombie",
     summary="a member that sleeps beyond session.timeout.ms wakes up as nobody, and its commit is refused",
     play=play,
+    has_consumers=True,
     records=20,
     shape=groups.SHAPE,
 )

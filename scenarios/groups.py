@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.handles import ConsumerHandle
-from kafsim.scenarios.scenario import TOPIC
+from kafsim.scenarios.scenario import TOPIC, Given
 
 GROUP = "billing"
 POLL_MS = 200
@@ -29,9 +29,9 @@ CLASSIC = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 1_000}
 """In a group of the consumer protocol the brokers say these."""
 
 
-async def join(cluster: Cluster, *, every_ms: int = POLL_MS, **settings: object) -> ConsumerHandle:
+async def join(cluster: Cluster, given: Given, *, every_ms: int = POLL_MS, **settings: object) -> ConsumerHandle:
     """A member that polls to the end of the run, as long as it lives; ``group_instance_id="i1"``."""
-    dotted = {name.replace("_", "."): value for name, value in settings.items()}
+    dotted = {name.replace("_", "."): value for name, value in settings.items()} | given.consumer
     of_protocol = {} if dotted.get("group.protocol") == "consumer" else CLASSIC
     member = cluster.consumer({**SETTINGS, **of_protocol, **dotted})
     await member.subscribe([TOPIC])
@@ -54,7 +54,7 @@ def keep_polling(
 
 
 async def until_stable(cluster: Cluster, *members: ConsumerHandle) -> None:
-    """All of them have their assignment, but for those that were killed."""
+    """All of them have their assignment, but for those that were killed or refused for good."""
     await cluster.until(
         lambda: all(_is_stable(member) for member in members), within=60, what="the members to have an assignment"
     )
@@ -71,4 +71,6 @@ def _is_stable(member: ConsumerHandle) -> bool:
         return True
     group = getattr(member.node.port.core, "group", None)
     assert group is not None, f"{member.node.address} has no group"
+    if getattr(group, "refused_for", 0):
+        return True
     return bool(group.is_stable) and group.joined == group.membership.generation

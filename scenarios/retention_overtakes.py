@@ -12,7 +12,14 @@ async def play(cluster: Cluster, given: Given) -> None:
     tp = TopicPartition(TOPIC, 0)
     await scenario.create_topic(cluster, given, min_insync_replicas=2, segment_ms=1_000, retention_ms=5_000)
     producer = cluster.producer({"linger.ms": 0, **given.producer})
-    consumer = cluster.consumer({"max.partition.fetch.bytes": 1, "max.poll.records": 1}, auto_offset_reset="earliest")
+    consumer = cluster.consumer(
+        {
+            "max.partition.fetch.bytes": 1,
+            "max.poll.records": 1,
+            "auto.offset.reset": "earliest",
+            **given.consumer,
+        }
+    )
     await consumer.assign([tp])
     await consumer.seek_to_beginning(tp)
     first, then = scenario.halves(given)
@@ -32,6 +39,7 @@ SCENARIO = Scenario(
     name="retention-overtakes",
     summary="retention deletes what a slow consumer has not read: its position is out of range, and it is reset",
     play=play,
+    has_consumers=True,
     expected="lost",
     records=40,
     shape=ClusterShape(configs={"log.retention.check.interval.ms": 2_000, "log.initial.task.delay.ms": 1_000}),

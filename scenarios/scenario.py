@@ -28,6 +28,7 @@ class Given:
 
     records: tuple[Record, ...] = ()
     producer: dict[str, object] = attrs.field(factory=dict)
+    consumer: dict[str, object] = attrs.field(factory=dict)
     topic: dict[str, object] = attrs.field(factory=dict)
     operations: tuple[Operation, ...] = ()
 
@@ -43,7 +44,7 @@ Play = Callable[[Cluster, Given], Awaitable[None]]
 class Scenario:
     """``expected``: the verdict when nothing is changed, ``violated`` for that of any invariant.
 
-    ``records``: how many it sends of its own.
+    ``records``: how many it sends of its own. ``has_consumers``: but for the one that reads everything at the end.
     """
 
     name: str
@@ -51,6 +52,7 @@ class Scenario:
     play: Play
     expected: str = "ok"
     records: int = 20
+    has_consumers: bool = False
     shape: ClusterShape = attrs.field(factory=ClusterShape)
 
     def given(self, given: Given) -> Given:

@@ -7,13 +7,13 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from kafsim.cli.errors import UsageError, unknown
-from kafsim.protocol.client_config import PRODUCER, producer_settings
+from kafsim.protocol.client_config import CONSUMER, PRODUCER, producer_settings
 from kafsim.protocol.config import BROKER, TOPIC, ConfigError, Settings
 from kafsim.scenarios.operation import Operation, aimed, check_node
 from kafsim.scenarios.plan_check import PlanError
-from kafsim.scenarios.scenario import Record
+from kafsim.scenarios.scenario import Given, Record
 
-KINDS: dict[str, Settings] = {"broker": BROKER, "producer": PRODUCER, "topic": TOPIC}
+KINDS: dict[str, Settings] = {"producer": PRODUCER, "consumer": CONSUMER, "topic": TOPIC, "broker": BROKER}
 
 
 def records(source: str | None, separator: str | None) -> tuple[Record, ...]:
@@ -44,16 +44,16 @@ def _record(line: str, number: int, separator: str | None) -> Record:
     return key, value
 
 
-def check_producer(given: dict[str, object]) -> None:
+def check_clients(given: Given) -> None:
     """Settings that contradict each other; what a story sets itself is not known here."""
     try:
-        producer_settings(given)
+        producer_settings(given.producer)
     except ConfigError as error:
         raise UsageError(str(error)) from None
 
 
 def settings(given: Iterable[str]) -> dict[str, dict[str, object]]:
-    """``name=value`` by kind: that of its prefix (``topic.``), else the first kind that has it."""
+    """``name=value`` by kind: that of its prefix (``topic.``), else the first that has it."""
     found: dict[str, dict[str, object]] = {kind: {} for kind in KINDS}
     for one in given:
         name, equals, value = one.partition("=")
@@ -72,8 +72,8 @@ def _kind(name: str) -> tuple[str, str]:
     prefix, _, rest = name.partition(".")
     if prefix in KINDS and rest in KINDS[prefix]:
         return prefix, rest
-    for kind in ("producer", "topic", "broker"):
-        if name in KINDS[kind]:
+    for kind, known_here in KINDS.items():
+        if name in known_here:
             return kind, name
     known = [setting for kind in KINDS.values() for setting in kind.names()]
     raise unknown("setting", name, known)

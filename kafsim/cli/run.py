@@ -70,8 +70,8 @@ def run(
     combined
         The first brokers are the controllers too.
     settings
-        A setting in Kafka's name, as in acks=1; may be given again. A prefix says whose: broker., topic. or producer.;
-        without it the producer's comes first, then the topic's, then the brokers'.
+        A setting in Kafka's name, as in acks=1; may be given again. A prefix says whose: producer., consumer., topic.
+        or broker.; without it the first of these that has it.
     kill
         Kill a node at a time in seconds, as in leader:orders-0@1.5; may be given again. Nodes are 1, controller (the
         active one), standby, leader:TOPIC-PARTITION, follower:TOPIC-PARTITION, consumer:1 or coordinator:GROUP; times

@@ -68,7 +68,9 @@ def find(name: str, asked: Asked) -> Runnable:
         raise unknown("scenario", name, catalogue.summaries()) from None
     given, configs = _given(asked)
     given = scenario.given(given)
-    inputs.check_producer(given.producer)
+    inputs.check_clients(given)
+    if given.consumer and not scenario.has_consumers:
+        raise UsageError(f"{name} has no consumers that would take {next(iter(given.consumer))}")
     shape = _shape(scenario.shape, asked, configs)
     _check(given.operations, shape)
 
@@ -92,6 +94,7 @@ def _given(asked: Asked) -> tuple[Given, dict[str, object]]:
     given = Given(
         records=inputs.records(asked.source, asked.key_separator),
         producer=settings["producer"],
+        consumer=settings["consumer"],
         topic=settings["topic"],
         operations=inputs.faults(asked.kills, asked.cuts),
     )
@@ -164,6 +167,7 @@ def _plan(path: Path, asked: Asked) -> Runnable:
         operations=tuple(sorted((*plan.operations, *given.operations), key=lambda operation: operation.at)),
         topics=tuple(attrs.evolve(topic, configs={**topic.configs, **given.topic}) for topic in plan.topics),
         loads=tuple(attrs.evolve(load, settings={**load.settings, **given.producer}) for load in plan.loads),
+        readers=tuple(attrs.evolve(one, settings={**one.settings, **given.consumer}) for one in plan.readers),
     )
 
     _check(plan.operations, plan)
@@ -185,7 +189,7 @@ def _story(path: Path, asked: Asked) -> Runnable:
         raise UsageError(f"{path} has no `async def story(cluster)`")
     _refuse(asked, "a story, which sends its own records", "source")
     given, configs = _given(asked)
-    if given.producer or given.topic:
+    if given.producer or given.consumer or given.topic:
         raise UsageError("--set changes only settings of brokers when a story makes its own clients and topics")
     shape = ClusterShape(
         brokers=module.get("BROKERS", 3),

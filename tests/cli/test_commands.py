@@ -201,6 +201,23 @@ def test_a_run_that_is_broken_off_leaves_a_trace(tmp_path):
     assert "Topic: t\t" in kafsim("describe", str(trace)).stdout
 
 
+def test_consumers_take_settings_and_who_is_refused_for_good_ends_nothing():
+    """A static member that was killed still has its instance id in the consumer protocol, until its session is over."""
+    told = kafsim("run", "group-static", "--set", "group.protocol=consumer").stdout
+    assert "with UNRELEASED_INSTANCE_ID" in told
+    assert "because consumer-2 has the instance id billing-2 and has not left" in told
+    assert "verdict      ok" in told
+    refused = kafsim("run", "group-lag", "--set", "group.protocol=consumer", code=2).stderr
+    assert "session.timeout.ms cannot be set when group.protocol=CONSUMER" in refused
+
+
+def test_a_plan_s_consumers_take_settings(tmp_path):
+    plan = tmp_path / "plan.toml"
+    plan.write_text('topics = [{name = "t"}]\nloads = [{topic = "t"}]\nreaders = [{topic = "t", group = "g"}]\n')
+    assert "g: has t-0 in generation 1" in kafsim("run", str(plan)).stdout
+    assert "g: has t-0 in epoch 2" in kafsim("run", str(plan), "--set", "group.protocol=consumer").stdout
+
+
 def test_what_acks_0_loses_is_counted_as_missing():
     about = json.loads(kafsim("run", "leader-killed", "--set", "acks=0", "--json").stdout)
     assert (about["acked"], about["unacknowledged"], about["lost"]) == (0, 20, 0)

@@ -16,6 +16,7 @@ from kafsim import simulate
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.node import Node
 from kafsim.scenarios import groups
+from kafsim.scenarios.scenario import Given
 from kafsim.storage.dump import GROUPS, METADATA, PLAIN, SUFFIXES, dump
 
 POM = Path(__file__).parents[1] / "data" / "kafka-tools" / "pom.xml"
@@ -118,8 +119,8 @@ def test_what_a_coordinator_writes(tool: list[str], tmp_path: Path) -> None:
 
     async def story(cluster: Cluster) -> None:
         await cluster.admin.create_topic("orders", partitions=2, replication_factor=1)
-        static = await groups.join(cluster, group_instance_id="i1")
-        other = await groups.join(cluster, partition_assignment_strategy="range")
+        static = await groups.join(cluster, Given(), group_instance_id="i1")
+        other = await groups.join(cluster, Given(), partition_assignment_strategy="range")
         await cluster.producer().send_and_wait("orders", "x")
         await cluster.advance(4)
         await other.stop()
