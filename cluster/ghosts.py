@@ -12,11 +12,11 @@ from typing import Any, NamedTuple
 
 import attrs
 
+from kafsim.cluster.group_ghosts import GroupGhosts
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts import broker as bf
 from kafsim.protocol.facts import client as kf
 from kafsim.protocol.facts import controller as cf
-from kafsim.protocol.facts import group as gf
 from kafsim.protocol.facts import log as lf
 from kafsim.protocol.facts import quorum as qf
 from kafsim.protocol.facts import world as wf
@@ -190,59 +190,6 @@ class GhostQuorum:
         return tuple(f"{role}-{voter}" for voter in self.voters.get(leader, ()))
 
 
-class GhostMember(NamedTuple):
-    """Of a consumer group: its epoch, what it has or has not given up, and the epoch before."""
-
-    epoch: int
-    partitions: frozenset[str]
-    previous: int = -1
-
-
-@attrs.define
-class GhostGroup:
-    """As its coordinators have stated it, and its members.
-
-    ``is_consumer``: of the consumer protocol; ``generation`` is that of a classic one.
-    """
-
-    generation: int = 0
-    """The last one whose assignment is committed."""
-    owners: dict[tuple[int, str], str] = attrs.field(factory=dict)
-    """Generation and partition, to the member that says it has it."""
-    is_consumer: bool = False
-    members: dict[str, GhostMember] = attrs.field(factory=dict)
-    given: dict[str, str] = attrs.field(factory=dict)
-    """Partition, to the member of a consumer group that has it or has not given it up; of several the first."""
-    holders: dict[str, tuple[str, str]] = attrs.field(factory=dict)
-    """Partition, to the member and the node that says it reads it."""
-    coordinator: str = ""
-    """The newest one, or the only one so far."""
-    coordinator_epoch: int = -1
-
-    def is_loaded_by(self, node: str, leader_epoch: int) -> bool:
-        """A coordinator has read the group: it is the newest one, unless it was frozen and tells that late."""
-        is_newest = leader_epoch >= self.coordinator_epoch
-        if is_newest:
-            self.coordinator, self.coordinator_epoch = node, leader_epoch
-        return is_newest
-
-    def put(self, id_: str, member: GhostMember | None) -> None:
-        """A member of a consumer group is now this, or is none any more."""
-        before = self.members.pop(id_, None)
-        for name in () if before is None else before.partitions:
-            if self.given.get(name) == id_:
-                del self.given[name]
-        if member is not None:
-            self.members[id_] = member._replace(previous=-1 if before is None else before.epoch)
-            for name in sorted(member.partitions):
-                self.given.setdefault(name, id_)
-
-    def forget(self) -> None:
-        """What is not known any more."""
-        self.members.clear()
-        self.given.clear()
-
-
 class Ghosts:
     """Kept up to date fact by fact; ``running``: brokers that serve."""
 
@@ -252,26 +199,12 @@ class Ghosts:
         self.quorum = GhostQuorum()
         self.metadata = GhostPartition()
         """The metadata log, which has voters and observers instead of replicas."""
-        self.groups: dict[str, GhostGroup] = {}
+        self.groups = GroupGhosts()
         self.topic_ids: dict[str, str] = {}
         self.removed: dict[str, None] = {}
         """Names of topics that were deleted: a consumer may still hold records of them when the name is used again."""
         self.fenced: dict[int, None] = {}
         """Brokers that are fenced or not registered, as committed."""
-
-    def group_of(self, node: str, id_: str) -> GhostGroup | None:
-        """The group, if no newer coordinator has it than this node.
-
-        One that was frozen tells late what it had written before, when it sees that it is committed.
-        """
-        group = self.groups.get(id_)
-        return group if group is not None and group.coordinator in ("", node) else None
-
-    def _told_group(self, node: str, id_: str) -> GhostGroup | None:
-        """As ``group_of``; the first to tell of a group is its coordinator."""
-        group = self.groups.setdefault(id_, GhostGroup())
-        group.coordinator = group.coordinator or node
-        return self.group_of(node, id_)
 
     def of(self, log: str) -> GhostPartition:
         if log == METADATA:
@@ -282,6 +215,8 @@ class Ghosts:
         handler = _HANDLERS.get(type(stated.fact))
         if handler is not None:
             handler(self, str(stated.node), stated.fact)
+        else:
+            self.groups.take(str(stated.node), stated.fact)
 
     # ---------------------------------------------------------------------------- handlers
 
@@ -346,60 +281,6 @@ class Ghosts:
     def _read(self, _: str, fact: kf.RecordRead) -> None:
         if fact.topic not in self.removed:
             self.of(f"{fact.topic}-{fact.partition}").read.setdefault(fact.offset, fact.leader_epoch)
-
-    def _group_assigned(self, node: str, fact: gf.AssignmentStored) -> None:
-        group = self._told_group(node, fact.group)
-        if group is not None:
-            group.generation = fact.generation
-
-    def _owns(self, node: str, fact: kf.PartitionsAssigned) -> None:
-        group = self.groups.setdefault(fact.group, GhostGroup())
-        for name in fact.assigned:
-            group.owners.setdefault((fact.generation, name), fact.member)
-            if group.holders.get(name, ("", ""))[0] not in group.members:
-                group.holders[name] = (fact.member, node)
-
-    def _member_removed(self, node: str, fact: gf.MemberRemoved) -> None:
-        """A static member's place, and what it has, may be another's in the same generation."""
-        group = self._told_group(node, fact.group)
-        if group is not None:
-            group.owners = {key: owner for key, owner in group.owners.items() if owner != fact.member}
-            group.put(fact.member, None)
-
-    def _gives_up(self, node: str, fact: kf.PartitionsRevoked | kf.PartitionsLost) -> None:
-        group = self.groups.get(fact.group)
-        for name in fact.partitions if group is not None else ():
-            if group is not None and group.holders.get(name, ("", ""))[1] == node:
-                del group.holders[name]
-
-    def _consumer_group_loaded(self, node: str, fact: gf.ConsumerGroupLoaded) -> None:
-        """What the coordinator before has not committed is not known any more."""
-        group = self.groups.setdefault(fact.group, GhostGroup())
-        if group.is_loaded_by(node, fact.leader_epoch):
-            group.is_consumer = True
-            group.forget()
-
-    def _classic_group_loaded(self, node: str, fact: gf.ClassicGroupLoaded) -> None:
-        group = self.groups.setdefault(fact.group, GhostGroup())
-        if group.is_loaded_by(node, fact.leader_epoch):
-            group.is_consumer, group.generation = False, fact.generation
-            group.forget()
-
-    def _reconciled(self, node: str, fact: gf.MemberReconciled) -> None:
-        group = self._told_group(node, fact.group)
-        if group is not None:
-            group.is_consumer = True
-            group.put(fact.member, GhostMember(fact.epoch, frozenset((*fact.assigned, *fact.pending))))
-
-    def _converted(self, node: str, fact: gf.GroupConverted) -> None:
-        group = self._told_group(node, fact.group)
-        if group is not None:
-            group.is_consumer, group.generation = fact.type == "consumer", fact.epoch
-            group.forget()
-
-    def _group_removed(self, node: str, fact: gf.GroupRemoved) -> None:
-        if self._told_group(node, fact.group) is not None:
-            del self.groups[fact.group]
 
     def _became_leader(self, node: str, fact: bf.BecameLeader) -> None:
         partition = self.of(fact.log)
@@ -474,10 +355,7 @@ class Ghosts:
             return
         del self.topic_ids[fact.topic]
         self.removed[fact.topic] = None
-        for group in self.groups.values():
-            for table in (group.given, group.holders):
-                for name in [name for name in table if name.rpartition("-")[0] == fact.topic]:
-                    del table[name]
+        self.groups.forget_topic(fact.topic)
         for index in range(fact.partitions):
             self.partitions.pop(f"{fact.topic}-{index}", None)
 
@@ -566,16 +444,6 @@ _HANDLERS: dict[type, Callable[[Ghosts, str, Any], None]] = {
     bf.HighWatermarkMoved: Ghosts._high_watermark,
     bf.RecordsAcknowledged: Ghosts._acknowledged,
     kf.RecordRead: Ghosts._read,
-    kf.PartitionsAssigned: Ghosts._owns,
-    kf.PartitionsRevoked: Ghosts._gives_up,
-    kf.PartitionsLost: Ghosts._gives_up,
-    gf.ClassicGroupLoaded: Ghosts._classic_group_loaded,
-    gf.ConsumerGroupLoaded: Ghosts._consumer_group_loaded,
-    gf.MemberReconciled: Ghosts._reconciled,
-    gf.GroupConverted: Ghosts._converted,
-    gf.AssignmentStored: Ghosts._group_assigned,
-    gf.MemberRemoved: Ghosts._member_removed,
-    gf.GroupRemoved: Ghosts._group_removed,
     bf.BecameLeader: Ghosts._became_leader,
     bf.BecameFollower: Ghosts._became_follower,
     bf.IsrProposed: Ghosts._proposed,

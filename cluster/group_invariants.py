@@ -33,7 +33,7 @@ def one_owner_per_generation(ghosts: Ghosts, node: str, fact: kf.PartitionsAssig
 
 def commits_of_the_generation(ghosts: Ghosts, node: str, fact: gf.OffsetsCommitted) -> Wrong:
     """A member commits in the generation whose assignment was committed last."""
-    group = ghosts.group_of(node, fact.group)
+    group = ghosts.groups.told_by(node, fact.group)
     if group is not None and group.is_consumer:
         return
     if fact.generation >= 0 and group is not None and fact.generation != group.generation:
@@ -42,7 +42,7 @@ def commits_of_the_generation(ghosts: Ghosts, node: str, fact: gf.OffsetsCommitt
 
 def commits_of_the_epoch(ghosts: Ghosts, node: str, fact: gf.OffsetsCommitted) -> Wrong:
     """A member of a consumer group commits in its epoch, or in an older one what it has had since (KIP-1251)."""
-    group = ghosts.group_of(node, fact.group)
+    group = ghosts.groups.told_by(node, fact.group)
     if group is None or not group.is_consumer or fact.generation < 0:
         return
     member = group.members.get(fact.member)
@@ -62,7 +62,7 @@ def one_owner_across_epochs(ghosts: Ghosts, node: str, fact: gf.MemberReconciled
     A consumer that does not know yet that it is no member any more may do what it likes; its commits are refused.
     """
     is_of_member = isinstance(fact, kf.PartitionsAssigned)
-    group = ghosts.groups.get(fact.group) if is_of_member else ghosts.group_of(node, fact.group)
+    group = ghosts.groups.get(fact.group) if is_of_member else ghosts.groups.told_by(node, fact.group)
     if group is None or not group.is_consumer:
         return
     if isinstance(fact, kf.PartitionsAssigned):
@@ -79,7 +79,7 @@ def one_owner_across_epochs(ghosts: Ghosts, node: str, fact: gf.MemberReconciled
 
 def member_epochs_monotone(ghosts: Ghosts, node: str, fact: gf.MemberReconciled) -> Wrong:
     """The epoch of a member only grows, but for a static one that leaves for a while."""
-    group = ghosts.group_of(node, fact.group)
+    group = ghosts.groups.told_by(node, fact.group)
     member = None if group is None else group.members.get(fact.member)
     if member is not None and 0 <= fact.epoch < member.previous:
         yield f"{fact.member} of {fact.group} comes to epoch {fact.epoch} from {member.previous}"
