@@ -326,9 +326,10 @@ def is_recovered(cluster: Cluster) -> bool:
     return True
 
 
-FOR_GOOD = (errors.UNKNOWN_SERVER_ERROR, errors.UNRELEASED_INSTANCE_ID)
+FOR_GOOD = (errors.UNKNOWN_SERVER_ERROR, errors.GROUP_ID_NOT_FOUND, errors.UNRELEASED_INSTANCE_ID)
 """What a consumer is refused for, and has to be made anew after, through no fault of its own: it comes to a classic
-group that has not had a generation yet, or before the process that had its instance id is known to be gone."""
+group that has not had a generation yet, the group has become a classic one while nothing was heard of it, or the process
+that had its instance id is not known to be gone."""
 
 
 def groups_have_converged(cluster: Cluster) -> bool:

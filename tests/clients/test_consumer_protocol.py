@@ -667,3 +667,22 @@ def test_the_group_metadata_is_that_of_the_present_membership() -> None:
         assert core.group.joined.is_none
 
     play(story)
+
+
+def test_one_that_comes_back_to_a_group_that_is_a_classic_one_by_now_is_refused_for_good() -> None:
+    noted = Noted()
+
+    async def story(cluster: Cluster) -> None:
+        await cluster.admin.create_topic("t", partitions=2)
+        member = await join(cluster, noted, seconds=4)
+        await join(cluster, group_protocol="classic")
+        await cluster.advance(8)
+        member.node.pause()
+        await cluster.advance(12)
+        member.node.resume()
+        with pytest.raises(KafkaError, match="Group g is not a consumer group"):
+            await member.getmany(timeout_ms=5_000)
+
+    heard = play(story)
+    assert [fact.type for fact in heard.of(gf.GroupConverted)] == ["classic"]
+    assert noted.events[-1][0] == "lost"

@@ -8,7 +8,7 @@ import tomllib
 from pathlib import Path
 
 import pytest
-from hypothesis import given, note
+from hypothesis import given, note, settings
 
 from kafsim.cluster.world import Stated
 from kafsim.protocol.facts.broker import BecameLeader
@@ -38,6 +38,7 @@ def test_any_plan(plan: Plan) -> None:
         assert run.history.duplicated == run.history.reordered == 0
 
 
+@settings(max_examples=max(25, settings.default.max_examples * 2 // 5))  # 2,000 in the large profile
 @given(group_plans())
 def test_any_plan_of_a_group(plan: Plan) -> None:
     run = run_plan(plan, dispatch="direct", wire="share")
