@@ -201,10 +201,10 @@ class ClassicJoins:
         self._manager.answer_sync(group, old, errors.FENCED_INSTANCE_ID)
         member = group.replace(old.id, id_)
         why = because(facts.REPLACED, member=id_, instance=old.instance, old=old.id)
-        self._shard.outbox.happened(facts.MemberRemoved(group=group.id, member=old.id, because=why))
         self._shard.outbox.happened(
-            facts.MemberAdded(group=group.id, member=id_, instance=old.instance, client=member.client_id)
+            facts.MemberAdded(group=group.id, member=id_, instance=old.instance, client=parked.header.client_id or "")
         )
+        self._shard.outbox.happened(facts.MemberRemoved(group=group.id, member=old.id, because=why))
         self._manager.set_session(now, group, member, old.session_ms)
         before = (member.protocols, member.rebalance_ms, member.session_ms)
         self._update(member, parked, request)

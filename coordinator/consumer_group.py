@@ -169,6 +169,11 @@ class ConsumerGroup:
         return state_of(len(self.members), self._standing, self.epoch, self.assignment_epoch)
 
     @property
+    def settled_members(self) -> int:
+        """How many have all of the newest target."""
+        return self._standing.get((MemberState.STABLE, self.assignment_epoch), 0)
+
+    @property
     def protocol_type(self) -> str:
         return "consumer"
 

@@ -84,7 +84,7 @@ class ClassicMembers:
                 self._shard.reply(*parked, refused_join(parked.header, error, ""))
                 return
             self._shard.timers.cancel((JOIN, group.id, id_))
-            self._consumers.renew_session(at, group.id, id_, request.session_timeout_ms)
+            self._consumers.renew_classic_session(at, group.id, id_, request.session_timeout_ms)
             self._watch(at, SYNC, group.id, id_, request.rebalance_timeout_ms)
             self._shard.reply(*parked, response)
 
@@ -171,7 +171,7 @@ class ClassicMembers:
                 self._shard.reply(*parked, SyncGroupResponse(error_code=error))
                 return
             self._shard.timers.cancel((SYNC, group.id, member.id))
-            self._consumers.renew_session(at, group.id, member.id, session_ms)
+            self._consumers.renew_classic_session(at, group.id, member.id, session_ms)
             self._shard.reply(*parked, response)
 
         self._shard.write(now, [], then)
@@ -203,7 +203,7 @@ class ClassicMembers:
         member = self._member(group, request.member_id, request.group_instance_id)
         _check_generation(member, request.generation_id)
         assert member.classic is not None, "it speaks the classic protocol"
-        self._consumers.renew_session(now, group.id, member.id, member.classic.session_ms)
+        self._consumers.renew_classic_session(now, group.id, member.id, member.classic.session_ms)
         if not self._should_join(group, member):
             return errors.NONE
         self._ask_to_join(now, group, member)

@@ -87,7 +87,7 @@ class ConsumerGroupManager:
         )
         for id_ in group.in_order():
             member = group.members[id_]
-            self.renew_session(now, group.id, id_, self.session_ms)
+            self._renew_session(now, group.id, id_)
             self._watch_revocation(now, group.id, member)
             if self._shard.outbox.heard >= DECISION:
                 self._shard.outbox.happened(reconciled(self._topics, group.id, member, why))
@@ -127,7 +127,7 @@ class ConsumerGroupManager:
         moved = update.reconcile(claimed)
         if moved:
             self._watch_revocation(now, group.id, update.new)
-        self.renew_session(now, group.id, id_, self.session_ms)
+        self._renew_session(now, group.id, id_)
         shows = request.member_epoch == JOINS or _is_full(request) or update.new.assigned != update.old.assigned
         response = self._answer(update.new, update.new.assigned if shows else None)
 
@@ -165,7 +165,7 @@ class ConsumerGroupManager:
             for member in group.members.values():
                 assert member.classic is not None, "it was a classic group"
                 if member.id != by:
-                    self.renew_session(now, group.id, member.id, member.classic.session_ms)
+                    self.renew_classic_session(now, group.id, member.id, member.classic.session_ms)
 
     def _answer(self, member: ConsumerGroupMember, assigned: Owned | None) -> ConsumerGroupHeartbeatResponse:
         topics = () if assigned is None else assigned.items()
@@ -326,7 +326,12 @@ class ConsumerGroupManager:
 
     # ------------------------------------------------------------------------------ timers
 
-    def renew_session(self, now: Micros, group_id: str, id_: str, ms: int) -> None:
+    def _renew_session(self, now: Micros, group_id: str, id_: str) -> None:
+        ms = self.session_ms
+        self.watch(now, SESSION, group_id, id_, ms, because(facts.MEMBER_SESSION_OVER, member=id_, timeout_ms=ms))
+
+    def renew_classic_session(self, now: Micros, group_id: str, id_: str, ms: int) -> None:
+        """Of a member that speaks the classic protocol, which has a timeout of its own."""
         self.watch(now, SESSION, group_id, id_, ms, because(facts.SESSION_OVER, member=id_, timeout_ms=ms))
 
     def watch(
@@ -393,18 +398,27 @@ class ConsumerGroupManager:
             self._shard.tell_committed(fact)
         group = self._shard.groups.get(group_id)
         if isinstance(group, ConsumerGroup) and group.state != before:
-            whys = (getattr(fact, "because", None) for fact in reversed(told))
-            why = next((one for one in whys if one is not None), because(facts.RELOADED))
+            why, state = _why_in(group), group.state
             self._shard.tell_committed(
-                facts.GroupStateChanged(
-                    group=group_id, state=group.state, was=before, generation=group.epoch, because=why
-                )
+                facts.GroupStateChanged(group=group_id, state=state, was=before, generation=group.epoch, because=why)
             )
 
     def _note_resolved(
         self, now: Micros, group: ConsumerGroup, records: list[CoordinatorRecord], told: list[object]
     ) -> None:
         self.write(now, group.id, records, told, lambda *_: None)
+
+
+def _why_in(group: ConsumerGroup) -> Because:
+    """What its state follows from."""
+    count, epoch = len(group.members), group.assignment_epoch
+    if not count:
+        return because(facts.EMPTIED)
+    if group.epoch > epoch:
+        return because(facts.ASSIGNING, epoch=group.epoch, target=epoch)
+    if group.settled_members == count:
+        return because(facts.SETTLED, all=count, epoch=epoch)
+    return because(facts.RECONCILING, members=count - group.settled_members, all=count, epoch=epoch)
 
 
 def static_member(group: ConsumerGroup, instance: str) -> ConsumerGroupMember | None:

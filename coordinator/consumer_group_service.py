@@ -20,10 +20,12 @@ from kafsim.coordinator.consumer_group import (
     state_of,
 )
 from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
-from kafsim.coordinator.refusal import Refused
+from kafsim.coordinator.refusal import Refused, tell_refused
 from kafsim.coordinator.topics import Topics
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts import group as facts
+from kafsim.protocol.facts.fact import because
 from kafsim.protocol.messages.consumer_group_describe import (
     Assignment,
     ConsumerGroupDescribeRequest,
@@ -81,9 +83,11 @@ class ConsumerGroupService:
 
         try:
             if not self._is_enabled:
-                raise Refused(errors.UNSUPPORTED_VERSION)
+                raise Refused(errors.UNSUPPORTED_VERSION, why=because(facts.NO_CONSUMER_GROUPS))
             self._check(header, request)
         except Refused as refused:
+            id_, name = request.member_id, "ConsumerGroupHeartbeat"
+            tell_refused(self._outbox, request.group_id, id_, name, refused.code, refused.why)
             reply(now, ConsumerGroupHeartbeatResponse(error_code=refused.code, error_message=refused.message))
             return
         coordinator, error = self._runtime.find(request.group_id)

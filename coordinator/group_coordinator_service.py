@@ -17,8 +17,11 @@ from kafsim.coordinator.consumer_group_service import committed_state
 from kafsim.coordinator.coordinator import Coordinator
 from kafsim.coordinator.coordinator_runtime import CoordinatorRuntime
 from kafsim.coordinator.group_metadata_manager import refused_join
+from kafsim.coordinator.refusal import tell_refused
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
+from kafsim.protocol.facts import group as facts
+from kafsim.protocol.facts.fact import because
 from kafsim.protocol.messages.delete_groups import DeletableGroupResult, DeleteGroupsRequest, DeleteGroupsResponse
 from kafsim.protocol.messages.describe_groups import (
     DescribedGroup,
@@ -78,6 +81,8 @@ class GroupCoordinatorService:
             member_id = request.member_id
         elif not least <= request.session_timeout_ms <= most:
             error, member_id = errors.INVALID_SESSION_TIMEOUT, request.member_id
+            why = because(facts.SESSION_BOUNDS, given=request.session_timeout_ms, least=least, most=most)
+            tell_refused(self._outbox, request.group_id, member_id, "JoinGroup", error, why)
         if coordinator is None or error:
             self._outbox.reply(connection, header, refused_join(header, error, member_id))
         else:

@@ -9,6 +9,14 @@ CHANGED = rule("group.changed", "{member} joins again with other protocols")
 LEADER_REJOINED = rule("group.leader-rejoined", "its leader {member} joins again: {reason}")
 LEFT = rule("group.left", "{member} leaves: {reason}")
 SESSION_OVER = rule("group.session-over", "nothing was heard of {member} for session.timeout.ms={timeout_ms}")
+MEMBER_SESSION_OVER = rule(
+    "group.member-session-over", "nothing was heard of {member} for group.consumer.session.timeout.ms={timeout_ms}"
+)
+ASSIGNING = rule("group.assigning", "the group is in epoch {epoch}, its target is that of {target}")
+RECONCILING = rule(
+    "group.reconciling", "{members} of {all} members have not come to all of the target of epoch {epoch}"
+)
+SETTLED = rule("group.settled", "{all} of {all} members have come to the target of epoch {epoch}")
 JOIN_OVER = rule("group.join-over", "{member} did not come back to its join within {timeout_ms} ms")
 NOT_REJOINED = rule("group.not-rejoined", "{member} did not join again within the rebalance timeout of {timeout_ms} ms")
 NOT_SYNCED = rule("group.not-synced", "{member} did not ask for its assignment within {timeout_ms} ms")
@@ -25,11 +33,17 @@ UNKNOWN = rule("group.unknown-member", "the group has no such member")
 UNKNOWN_INSTANCE = rule("group.unknown-instance", "no member has the instance id {instance}")
 UNRELEASED = rule("group.unreleased-instance", "{owner} has the instance id {instance} and has not left")
 FULL = rule("group.full", "the group may have {most} members and no more")
+NO_CONSUMER_GROUPS = rule("group.no-consumer-groups", "the brokers do not speak the consumer protocol")
 NO_GROUP = rule("group.no-group", "there is no such group")
 OTHER_PROTOCOL = rule("group.other-protocol", "its protocols are not those of the group")
 GIVEN_OUT = rule("group.given-out", "the member id was given out for one without an instance id")
 EMPTY_AGAIN = rule("group.empty-again", "the group has become empty: it joins as a new member")
 NO_MIGRATION = rule("group.no-migration", "group.consumer.migration.policy is disabled")
+SESSION_BOUNDS = rule(
+    "group.session-bounds",
+    "session.timeout.ms={given} is not between group.min.session.timeout.ms={least} and "
+    "group.max.session.timeout.ms={most}",
+)
 REFUSED = rule("group.refused", "{reason}")
 NEW_TARGET = rule("group.new-target", "it is in epoch {current}, the group has an assignment of epoch {target}")
 FENCED = rule("group.fenced", "its instance id {instance} belongs to {owner}")
@@ -76,6 +90,8 @@ class GroupStateChanged:
 
 @fact(STATE)
 class MemberAdded:
+    """``client``: of the process that came; the group keeps that of the first one with its instance id."""
+
     group: str
     member: str
     instance: str | None
