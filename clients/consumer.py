@@ -51,6 +51,9 @@ from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import CallId, Micros, TimerKey, TopicPartition, millis
 
 POLL_TIMER = "poll"
+NO_ASSIGNOR = (
+    "Must configure at least one partition assigner class name to partition.assignment.strategy configuration property"
+)
 OF_GROUP = (calls.Subscribe, calls.Unsubscribe, calls.Commit, calls.Committed)
 EXCLUSIVE = "Subscription to topics, partitions and pattern are mutually exclusive"
 
@@ -200,6 +203,8 @@ class Consumer(Client):
         pattern: str | None,
         listener: RebalanceListener | None,
     ) -> Exception | None:
+        if not group.can_assign:
+            return IllegalStateError(NO_ASSIGNOR)
         try:
             group.subscribe(now, topics, pattern, listener)
         except re.error as error:
@@ -358,8 +363,10 @@ class Consumer(Client):
         group.offsets.fetch(now, partitions, found)
 
     def _tell_found(self, waiting: list[PartitionSubscription], found: dict[TopicPartition, OffsetAndMetadata]) -> None:
-        if waiting and self.outbox.heard >= STATE:
-            offsets = {state.tp: found.get(state.tp) for state in waiting}
+        """With a place to begin at, or a policy to find one; of the others nothing begins."""
+        begins = [state for state in waiting if state.tp in found or reset_policy(self.settings) is not None]
+        if begins and self.outbox.heard >= STATE:
+            offsets = {state.tp: found.get(state.tp) for state in begins}
             positions = tuple((str(tp), -1 if one is None else one.offset) for tp, one in offsets.items())
             self.outbox.happened(facts.PositionsFound(group=self.settings["group.id"], positions=positions))
 
@@ -367,7 +374,7 @@ class Consumer(Client):
         """By auto.offset.reset; false when it forbids that."""
         policy = reset_policy(self.settings)
         if unknown and policy is None:
-            text = f"Undefined offset with no reset policy for partitions: [{unknown[0].tp}]"
+            text = f"Undefined offset with no reset policy for partitions: [{', '.join(str(s.tp) for s in unknown)}]"
             self._validator.failed = NoOffsetForPartitionError(text)
             return False
         for state in unknown:

@@ -109,6 +109,10 @@ class ConsumerCoordinator(GroupConsumer):
         return COOPERATIVE if all(COOPERATIVE in one.supports for one in self._assignors) else EAGER
 
     @property
+    def can_assign(self) -> bool:
+        return bool(self._assignors)
+
+    @property
     def group_topics(self) -> tuple[str, ...]:
         """Of all members, as far as this one assigns them as their leader."""
         return self._group_topics

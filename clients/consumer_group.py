@@ -69,6 +69,9 @@ class ConsumerGroupMember(GroupConsumer):
     def is_stable(self) -> bool:
         return self.membership.state is State.STABLE
 
+    can_assign = True
+    """The coordinator assigns."""
+
     @property
     def refused_for(self) -> int:
         """The error for which it is no member until it is made anew."""

@@ -8,6 +8,7 @@ import attrs
 
 from kafsim.clients import calls
 from kafsim.clients.errors import KafkaError
+from kafsim.cluster import arguments
 from kafsim.cluster.handles import Handle, partition_of
 from kafsim.protocol import errors
 from kafsim.protocol.consumer_protocol import decode_partitions
@@ -89,7 +90,7 @@ class GroupAdminHandle(Handle):
     async def describe_group(self, group: str) -> GroupDescription:
         """Of either protocol; raises GROUP_ID_NOT_FOUND for one that is not there."""
         asked = ConsumerGroupDescribeRequest(group_ids=(group,))
-        ask = calls.Ask(CONSUMER_GROUP_DESCRIBE, asked, to_coordinator_of=group, version=1)
+        ask = calls.Ask(CONSUMER_GROUP_DESCRIBE, asked, to_coordinator_of=arguments.text(group, "a group"), version=1)
         found = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
         if found.error_code not in (errors.GROUP_ID_NOT_FOUND, errors.UNSUPPORTED_VERSION):
             _raise_for(found.error_code, found.error_message)
@@ -98,7 +99,7 @@ class GroupAdminHandle(Handle):
 
     async def _describe_classic(self, group: str) -> GroupDescription:
         request = DescribeGroupsRequest(groups=(group,))
-        ask = calls.Ask(DESCRIBE_GROUPS, request, to_coordinator_of=group, version=6)
+        ask = calls.Ask(DESCRIBE_GROUPS, request, to_coordinator_of=arguments.text(group, "a group"), version=6)
         answer = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
         _raise_for(answer.error_code, answer.error_message)
         members = tuple(map(_member, answer.members))
@@ -107,7 +108,7 @@ class GroupAdminHandle(Handle):
     async def list_group_offsets(self, group: str) -> dict[TopicPartition, int]:
         """What is committed: the next offset to read of each partition."""
         request = OffsetFetchRequest(groups=(OffsetFetchRequestGroup(group_id=group, topics=None),))
-        ask = calls.Ask(OFFSET_FETCH, request, to_coordinator_of=group, version=9)
+        ask = calls.Ask(OFFSET_FETCH, request, to_coordinator_of=arguments.text(group, "a group"), version=9)
         answer = (await self._ask(ask, f"list the offsets of group {group}").wait()).groups[0]
         _raise_for(answer.error_code)
         return {
@@ -122,13 +123,13 @@ class GroupAdminHandle(Handle):
         topics: dict[str, list[OffsetCommitRequestPartition]] = {}
         for given, offset in offsets.items():
             tp = partition_of(given)
-            one = OffsetCommitRequestPartition(partition_index=tp.partition, committed_offset=offset)
+            one = OffsetCommitRequestPartition(partition_index=tp.partition, committed_offset=arguments.offset(offset))
             topics.setdefault(tp.topic, []).append(one)
         request = OffsetCommitRequest(
             group_id=group,
             topics=tuple(OffsetCommitRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
         )
-        ask = calls.Ask(OFFSET_COMMIT, request, to_coordinator_of=group, version=9)
+        ask = calls.Ask(OFFSET_COMMIT, request, to_coordinator_of=arguments.text(group, "a group"), version=9)
         response = await self._ask(ask, f"alter the offsets of group {group}").wait()
         for topic in response.topics:
             for answer in topic.partitions:
@@ -143,7 +144,7 @@ class GroupAdminHandle(Handle):
             for name, indexes in by_topic(map(partition_of, partitions)).items()
         )
         request = OffsetDeleteRequest(group_id=group, topics=topics)
-        ask = calls.Ask(OFFSET_DELETE, request, to_coordinator_of=group)
+        ask = calls.Ask(OFFSET_DELETE, request, to_coordinator_of=arguments.text(group, "a group"))
         response = await self._ask(ask, f"delete offsets of group {group}").wait()
         _raise_for(response.error_code)
         for topic in response.topics:
@@ -153,7 +154,7 @@ class GroupAdminHandle(Handle):
     async def delete_group(self, group: str) -> None:
         """Raises NON_EMPTY_GROUP while it has members."""
         request = DeleteGroupsRequest(groups_names=(group,))
-        ask = calls.Ask(DELETE_GROUPS, request, to_coordinator_of=group, version=2)
+        ask = calls.Ask(DELETE_GROUPS, request, to_coordinator_of=arguments.text(group, "a group"), version=2)
         response = await self._ask(ask, f"delete group {group}").wait()
         _raise_for(response.results[0].error_code)
 
@@ -168,7 +169,10 @@ class GroupAdminHandle(Handle):
             raise ValueError("Invalid empty members has been provided")
         identities = tuple(MemberIdentity(member_id=m, group_instance_id=i, reason=REMOVED) for m, i in asked)
         ask = calls.Ask(
-            LEAVE_GROUP, LeaveGroupRequest(group_id=group, members=identities), to_coordinator_of=group, version=5
+            LEAVE_GROUP,
+            LeaveGroupRequest(group_id=group, members=identities),
+            to_coordinator_of=arguments.text(group, "a group"),
+            version=5,
         )
         response = await self._ask(ask, f"remove members of group {group}").wait()
         _raise_for(response.error_code)

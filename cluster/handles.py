@@ -14,6 +14,7 @@ from kafsim.clients.calls import ConsumerRecord, OffsetAndTimestamp, PartitionVi
 from kafsim.clients.extensions import Callback, RebalanceListener
 from kafsim.clients.group_offsets import OffsetAndMetadata
 from kafsim.clients.offsets import EARLIEST, LATEST
+from kafsim.cluster import arguments
 from kafsim.cluster.node import Node
 from kafsim.cluster.waits import Call
 from kafsim.cluster.world import World
@@ -110,14 +111,17 @@ class ConsumerHandle(Handle):
         self, topics: Iterable[str] = (), *, pattern: str | None = None, listener: RebalanceListener | None = None
     ) -> None:
         """Be a member of the group of ``group.id``; ``pattern``: all topics whose whole name matches."""
-        given = tuple(topics)
-        if isinstance(topics, str) or (bool(given) == (pattern is not None)):
+        if isinstance(topics, str):
             raise TypeError("subscribe to a list of topics, or to a pattern")
-        await self._ask(calls.Subscribe(given, pattern, listener), "subscribe").wait()
+        given = arguments.topics(topics)
+        if bool(given) == (pattern is not None):
+            raise TypeError("subscribe to a list of topics, or to a pattern")
+        pattern = None if pattern is None else arguments.text(pattern, "a pattern")
+        await self._ask(calls.Subscribe(given, pattern, arguments.listener(listener)), "subscribe").wait()
 
     def begin_subscribe(self, topics: Iterable[str]) -> None:
         """Subscribe, without waiting for it."""
-        self._ask(calls.Subscribe(tuple(topics)), "subscribe")
+        self._ask(calls.Subscribe(arguments.topics(topics)), "subscribe")
 
     async def unsubscribe(self) -> None:
         """Leave the group."""
@@ -134,7 +138,9 @@ class ConsumerHandle(Handle):
 
     def begin_commit(self, offsets: Mapping[TopicPartition | tuple[str, int] | str, int] | None = None) -> Call:
         """As :meth:`commit`, without waiting for it."""
-        given = None if offsets is None else {partition_of(tp): OffsetAndMetadata(o) for tp, o in offsets.items()}
+        if offsets is None:
+            return self._ask(calls.Commit(None), "commit")
+        given = {partition_of(tp): OffsetAndMetadata(arguments.offset(o)) for tp, o in offsets.items()}
         return self._ask(calls.Commit(given), "commit")
 
     async def committed(self, partition: TopicPartition | tuple[str, int] | str) -> int | None:

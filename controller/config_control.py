@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from kafsim.controller.metadata_state import BROKER, TOPIC, MetadataState
-from kafsim.controller.topic_control import invalid_name
 from kafsim.protocol import errors
 from kafsim.protocol.config import LIST, ConfigError, check_topic, to_text
 from kafsim.protocol.config import TOPIC as TOPIC_SETTINGS
@@ -20,6 +19,7 @@ from kafsim.protocol.messages.incremental_alter_configs import (
 )
 from kafsim.protocol.metadata.clear_elr_record import ClearElrRecord
 from kafsim.protocol.metadata.config_record import ConfigRecord
+from kafsim.protocol.names import illegal
 
 SET, DELETE, APPEND, SUBTRACT = range(4)
 MIN_ISR = "min.insync.replicas"
@@ -82,7 +82,7 @@ class ConfigControl:
         try:
             for config in resource.configs:
                 self._apply(type_, after, config)
-            why = invalid_name(name) if type_ == TOPIC else None
+            why = illegal(name) if type_ == TOPIC else None
             if why is not None:
                 return [], errors.INVALID_TOPIC_EXCEPTION, f"Topic name is invalid: {why}"
             changed = self._changed(resource, now, after)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -48,6 +47,7 @@ from kafsim.protocol.metadata.config_record import ConfigRecord
 from kafsim.protocol.metadata.partition_record import PartitionRecord
 from kafsim.protocol.metadata.remove_topic_record import RemoveTopicRecord
 from kafsim.protocol.metadata.topic_record import TopicRecord
+from kafsim.protocol.names import illegal
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
 MAX_PARTITIONS = 10_000
@@ -57,7 +57,6 @@ TOO_LARGE = "Unable to perform excessively large batch operation."
 METADATA_TOPIC = "__cluster_metadata"
 Placement = tuple[tuple[int, ...], tuple[int, ...]]
 """The replicas of a partition, and its first ISR."""
-_LEGAL = re.compile(r"[a-zA-Z0-9._-]+")
 
 
 class TopicError(Exception):
@@ -67,19 +66,6 @@ class TopicError(Exception):
         super().__init__(message)
         self.code = code
         self.message = message
-
-
-def invalid_name(name: str) -> str | None:
-    """Why a topic cannot be called that (Kafka: ``Topic.validate``)."""
-    if not name:
-        return "the empty string is not allowed"
-    if name in (".", ".."):
-        return f"'{name}' is not allowed"
-    if len(name) > 249:
-        return f"the length of '{name}' is longer than the max allowed length 249"
-    if not _LEGAL.fullmatch(name):
-        return f"'{name}' contains one or more characters other than ASCII alphanumerics, '.', '_' and '-'"
-    return None
 
 
 def _not_created(name: str, error: int, message: str | None) -> CreatableTopicResult:
@@ -173,7 +159,7 @@ class TopicControl:
         return records, result
 
     def _check_name(self, name: str) -> None:
-        why = invalid_name(name)
+        why = illegal(name)
         if name in self.state.topic_ids:
             raise TopicError(errors.TOPIC_ALREADY_EXISTS, f"Topic '{name}' already exists.")
         if why is not None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from kafsim.protocol.config import BOOLEAN, INT, LIST, LONG, STRING, ConfigError, Setting, Settings
+from kafsim.protocol.names import illegal
 from kafsim.protocol.records import compression
 
 _COMMON = (
@@ -115,6 +116,8 @@ ASSIGNORS = {
 def _check_group(settings: dict[str, Any], given: Mapping[str, object]) -> None:
     if settings["group.id"] is not None and not settings["group.id"].strip():
         raise ConfigError("The configured group.id should not be an empty string or whitespace.")
+    if settings["group.instance.id"] is not None:
+        _check_instance(settings["group.instance.id"])
     _check_protocol(settings, given)
     if settings["group.id"] is None:
         if settings["enable.auto.commit"] and "enable.auto.commit" in given:
@@ -129,6 +132,15 @@ def _check_group(settings: dict[str, Any], given: Mapping[str, object]) -> None:
     if unknown is not None:
         raise ConfigError(f"there is no assignor {unknown!r}; there are {', '.join(ASSIGNORS.values())}")
     settings["partition.assignment.strategy"] = names
+
+
+def _check_instance(id_: str) -> None:
+    """Kafka: ``JoinGroupRequest.validateGroupInstanceId``."""
+    if not id_:
+        raise ConfigError("Invalid value  for configuration group.instance.id: String must be non-empty")
+    why = illegal(id_)
+    if why is not None:
+        raise ConfigError(f"Group instance id is invalid: {why}")
 
 
 def _check_protocol(settings: dict[str, Any], given: Mapping[str, object]) -> None:

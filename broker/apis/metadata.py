@@ -13,7 +13,6 @@ from collections.abc import Callable
 from typing import Any
 
 from kafsim.controller.metadata_state import NO_LEADER, MetadataState, PartitionState
-from kafsim.controller.topic_control import invalid_name
 from kafsim.protocol import errors
 from kafsim.protocol.effects import Outbox
 from kafsim.protocol.messages.metadata import (
@@ -23,6 +22,7 @@ from kafsim.protocol.messages.metadata import (
     MetadataResponsePartition,
     MetadataResponseTopic,
 )
+from kafsim.protocol.names import illegal
 from kafsim.protocol.types import ConnectionId, Header, Micros
 from kafsim.protocol.uuid import ZERO_UUID, Uuid
 
@@ -85,7 +85,7 @@ class MetadataApi:
         found = self._metadata.topic_ids.get(name)
         if found is not None:
             return self._topic(name, found)
-        if invalid_name(name) is not None:
+        if illegal(name) is not None:
             return MetadataResponseTopic(error_code=errors.INVALID_TOPIC_EXCEPTION, name=name, topic_id=ZERO_UUID)
         if create and self._settings["auto.create.topics.enable"]:
             self._auto_create(now, name)
