@@ -41,6 +41,7 @@ from kafsim.clients.errors import KafkaError
 from kafsim.clients.membership import HEARTBEAT_TIMER, Generation
 from kafsim.clients.network import Lost
 from kafsim.protocol import errors
+from kafsim.protocol.facts import client as facts
 from kafsim.protocol.messages.consumer_group_heartbeat import (
     ConsumerGroupHeartbeatRequest,
     ConsumerGroupHeartbeatResponse,
@@ -304,6 +305,7 @@ class ConsumerMembership:
             self.state, self.refused_for, self.epoch = State.FATAL, error, JOINS
             self.is_interrupted = True
             self.failed = KafkaError(error, _text(error, answer.error_message))
+            self._outbox.happened(facts.RefusedForGood(group=self._settings["group.id"], error=errors.name(error)))
 
     def fence(self) -> None:
         self.state, self.epoch, self._attempts = State.FENCED, JOINS, 0

@@ -32,7 +32,7 @@ CLASSIC = {"session.timeout.ms": 6_000, "heartbeat.interval.ms": 1_000}
 async def join(cluster: Cluster, given: Given, *, every_ms: int = POLL_MS, **settings: object) -> ConsumerHandle:
     """A member that polls to the end of the run, as long as it lives; ``group_instance_id="i1"``."""
     dotted = {name.replace("_", "."): value for name, value in settings.items()} | given.consumer
-    of_protocol = {} if dotted.get("group.protocol") == "consumer" else CLASSIC
+    of_protocol = {} if str(dotted.get("group.protocol")).lower() == "consumer" else CLASSIC
     member = cluster.consumer({**SETTINGS, **of_protocol, **dotted})
     await member.subscribe([TOPIC])
     keep_polling(cluster, member, every_ms, POLL_MS)

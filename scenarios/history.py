@@ -69,6 +69,7 @@ class History:
 
     def __init__(self) -> None:
         self.sends: dict[tuple[str, int], Sent] = {}
+        self._is_read = False
         self.final: dict[TopicPartition, dict[int, Content]] = {}
         """What a reader of everything found; filled by :meth:`read_from_now_on` and the reads after it."""
         self.compacted: dict[TopicPartition, int] = {}
@@ -93,6 +94,10 @@ class History:
         """This consumer reads everything from the start: its reads are what is there at the end."""
         self._final_reader = consumer
         self.final.clear()
+
+    def all_is_read(self) -> None:
+        """That consumer has come to the end; before it has, nothing can be said to be lost."""
+        self._is_read = True
 
     def _compacted(self, _: str, __: int, fact: LogCompacted) -> None:
         tp = TopicPartition.parse(fact.log)
@@ -124,6 +129,7 @@ class History:
         acked = [sent for sent in answered if sent.offset >= 0]
         unacknowledged = [sent for sent in answered if sent.offset < 0]
         lost = [sent for sent in acked if self._is_lost(sent) and not self._is_replaced(sent, acked)]
+        lost = lost if self._is_read else []
         duplicated = self._duplicated()
         reordered = self._reordered()
         examples = [_tell("lost", sent) for sent in lost[:3]]
@@ -134,7 +140,7 @@ class History:
             sent=len(self.sends),
             acked=len(acked),
             unacknowledged=len(unacknowledged),
-            missing=self._missing(unacknowledged) if self.final else 0,
+            missing=self._missing(unacknowledged) if self._is_read else 0,
             failed=sum(sent.error is not None for sent in self.sends.values()),
             unanswered=sum(sent.answered_us < 0 for sent in self.sends.values()),
             read=sum(map(len, self.final.values())),

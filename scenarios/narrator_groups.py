@@ -54,6 +54,7 @@ class GroupLines:
             ),
             kf.PartitionsRevoked: lambda f: f"{f.group}: gives up {_names(f.partitions)}",
             kf.PartitionsLost: lambda f: f"{f.group}: has lost {_names(f.partitions)}",
+            kf.RefusedForGood: lambda f: f"{f.group}: is refused for good: {f.error}",
             kf.CommitFailed: lambda f: f"{f.group}: cannot commit where it is: {f.error}",
         }
 

@@ -184,7 +184,7 @@ def check_node(who: str, *, aimed: bool = False) -> str:
         return who
     if who.startswith("standby/") and who.removeprefix("standby/").isdigit():
         return who
-    if (role in ("broker", "consumer") and name.isdigit()) or (role == "coordinator" and name):
+    if (role in ("broker", "consumer") and name.isdigit() and int(name)) or (role == "coordinator" and name):
         return who
     if role in ("broker", "consumer", "coordinator"):
         raise PlanError(f"{who!r} names nobody; try {role}:{'billing' if role == 'coordinator' else 1}")

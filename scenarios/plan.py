@@ -95,6 +95,8 @@ def from_mapping(given: dict[str, Any]) -> Plan:
     for reader in plan.readers:
         if reader.topic not in names:
             raise PlanError(f"a reader reads {reader.topic!r}, {among}")
+        if "group.id" in reader.settings:
+            raise PlanError("a reader has its group in `group`, not in the setting group.id")
     known = {**FEATURES, KRAFT_VERSION: 1}
     for name, level in plan.features.items():
         if name not in known:

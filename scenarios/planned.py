@@ -121,7 +121,7 @@ def schedule_reader(cluster: Cluster, start: int, reader: Reader, plan: Plan) ->
     topic = next(topic for topic in plan.topics if topic.name == reader.topic)
     partitions = [(topic.name, index) for index in range(len(topic.assignment) or topic.partitions)]
     group = {"group.id": reader.group} if reader.group else {}
-    consumer = cluster.consumer({"auto.offset.reset": "earliest", **group, **reader.settings})
+    consumer = cluster.consumer({"auto.offset.reset": "earliest", **reader.settings, **group})
     first, until = start + round(reader.start * 1_000_000), start + round(plan.until * 1_000_000)
 
     def begin() -> None:

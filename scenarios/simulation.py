@@ -55,6 +55,8 @@ class Run:
     differences: tuple[str, ...]
     """Between the facts and the cores, at the end."""
     stuck: str | None = None
+    abandoned: dict[str, tuple[str, ...]] = attrs.field(factory=dict)
+    """Partitions that a group has read and nobody of it reads at the end."""
     skipped_faults: int = 0
     """Operations that found nobody, or a node in the wrong state."""
     hollow: tuple[str, ...] = ()
@@ -175,6 +177,7 @@ class _Oracles:
             history=self.history.judge(),
             unavailable=self.available.finish(world.clock.now),
             unread=self.consumption.finish(),
+            abandoned=self.consumption.abandoned(),
             differences=tuple(self.differences),
             stuck=self.stuck,
             skipped_faults=self.skipped.count,
@@ -194,7 +197,7 @@ def run_story(story: Story, options: Options) -> Run:
             try:
                 await settle(cluster, oracles.history, members_poll=options.members_poll)
             except Stuck as stuck:
-                oracles.stuck = str(stuck)
+                oracles.stuck = f"{_refusals(cluster)}{stuck}"
         oracles.differences = fold.differences(cluster, oracles.monitor.ghosts)
 
     run(oracles.world, play)
@@ -233,7 +236,7 @@ async def settle(cluster: Cluster, history: History | None = None, *, members_po
                 or any(tp not in cancelled for tp in endless_reassignments(cluster))
             ),
             within=RECOVERY_SECONDS,
-            what="all replicas to be in sync",
+            what="all replicas to be in sync" + (", and every group to be Stable" if members_poll else ""),
         )
     if history is not None:
         sends = history.sends
@@ -245,6 +248,7 @@ async def settle(cluster: Cluster, history: History | None = None, *, members_po
         reader = cluster.consumer(auto_offset_reset="earliest")
         history.read_from_now_on(reader.name)
         await read_all(cluster, reader)
+        history.all_is_read()
 
 
 def heal_all(cluster: Cluster) -> None:
@@ -328,8 +332,15 @@ def is_recovered(cluster: Cluster) -> bool:
 
 FOR_GOOD = (errors.UNKNOWN_SERVER_ERROR, errors.GROUP_ID_NOT_FOUND, errors.UNRELEASED_INSTANCE_ID)
 """What a consumer is refused for, and has to be made anew after, through no fault of its own: it comes to a classic
-group that has not had a generation yet, the group has become a classic one while nothing was heard of it, or the process
-that had its instance id is not known to be gone."""
+group that has not had a generation yet, the group has become a classic one while nothing was heard of it, or the
+process that had its instance id is not known to be gone."""
+
+
+def _refusals(cluster: Cluster) -> str:
+    """Which consumers were refused for good, for whoever waits for their groups."""
+    cores = ((name, node.port.core) for name, node in cluster.clients.items() if node.port is not None)
+    codes = ((name, getattr(getattr(core, "group", None), "refused_for", errors.NONE)) for name, core in cores)
+    return "".join(f"{name} was refused for good with {errors.name(code)}; " for name, code in codes if code)
 
 
 def groups_have_converged(cluster: Cluster) -> bool:

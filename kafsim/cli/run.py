@@ -162,6 +162,7 @@ def summary(found: Runnable, done: Run) -> dict[str, Any]:
         "reordered": seen.reordered,
         "unavailable_seconds": done.unavailable,
         "unread_seconds": done.unread,
+        "abandoned": {group: list(names) for group, names in done.abandoned.items()},
         "skipped_faults": done.skipped_faults,
         "hollow": list(done.hollow),
         "latency_p50_ms": seen.latency_p50_ms,
@@ -220,6 +221,9 @@ def _print_gaps(done: Run) -> None:
                 f"unread       {group}: {len(stood)} of {len(partitions)} partitions, {sum(stood):.3f} s in all, "
                 f"{max(stood):.3f} s at most"
             )
+        left = done.abandoned.get(group, ())
+        if left:
+            print(f"abandoned    {group}: {len(left)} of {len(partitions)} partitions are read by nobody at the end")
 
 
 def _repeat(name: str, seed: int, asked: Any) -> list[str]:

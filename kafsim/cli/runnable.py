@@ -15,7 +15,7 @@ import trio
 
 from kafsim.cli import inputs
 from kafsim.cli.errors import StoryFailed, UsageError, unknown
-from kafsim.clients.errors import KafkaError
+from kafsim.clients.errors import IllegalStateError, KafkaError
 from kafsim.cluster.cluster import Cluster, ClusterShape
 from kafsim.cluster.errors import ClientKilled, RunError
 from kafsim.cluster.guard import watched
@@ -78,7 +78,7 @@ def find(name: str, asked: Asked) -> Runnable:
         triggers = schedule(cluster, given)
         try:
             await scenario.play(cluster, given)
-        except (KafkaError, ClientKilled) as error:
+        except (KafkaError, IllegalStateError, ClientKilled) as error:
             raise UsageError(f"{name}: {error}") from None
         for trigger in triggers:
             trigger.disarm()
@@ -157,6 +157,8 @@ def _plan(path: Path, asked: Asked) -> Runnable:
     except (PlanError, ValueError, TypeError) as error:
         raise UsageError(f"{path}: {error}") from None
     given, configs = _given(asked)
+    if "group.id" in given.consumer:
+        raise UsageError("--set group.id does not go with a plan, whose readers name their groups")
     plan = attrs.evolve(
         plan,
         seed=plan.seed if asked.seed is None else asked.seed,

@@ -129,6 +129,14 @@ class OffsetsCommitAnswered:
 
 
 @fact(DECISION)
+class RefusedForGood:
+    """A consumer of the consumer protocol is no member any more, and never will be: every poll of it fails."""
+
+    group: str
+    error: str
+
+
+@fact(DECISION)
 class CommitFailed:
     """``automatic``: nobody waits for it."""
 

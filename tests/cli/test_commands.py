@@ -165,6 +165,7 @@ def test_a_fault_that_finds_nobody_is_told():
         (["--kill", "ledaer:orders-0@1"], "unknown role 'ledaer'; did you mean 'leader'?"),
         (["--kill", "leader:orders-0"], "--kill takes a node and a time"),
         (["--kill", "9@1"], "kill 9: there is no broker 9; there are 1, 2, 3"),
+        (["--kill", "consumer:0@1"], "'consumer:0' names nobody; try consumer:1"),
         (["--cut", "1,broker:8@1..2", "--brokers", "7"], "there is no broker 8; there are 1 to 7"),
         (["--cut", "1@2"], "--cut takes A,B@T1..T2"),
         (["--input", "nothing.txt"], "cannot read nothing.txt: No such file or directory"),
@@ -211,11 +212,33 @@ def test_consumers_take_settings_and_who_is_refused_for_good_ends_nothing():
     assert "session.timeout.ms cannot be set when group.protocol=CONSUMER" in refused
 
 
+def test_what_a_group_waits_for_is_told(tmp_path):
+    """A consumer that is refused for good keeps its plan from an end, in which nothing is known to be lost."""
+    plan = tmp_path / "plan.toml"
+    plan.write_text(
+        'topics = [{name = "t"}]\nloads = [{topic = "t", count = 5}]\n[[readers]]\ntopic = "t"\ngroup = "g"\n'
+        'settings = {"group.protocol" = "consumer", "group.remote.assignor" = "mine"}\n'
+    )
+    told = kafsim("run", str(plan), code=1).stdout
+    assert "g: is refused for good: UNSUPPORTED_ASSIGNOR" in told
+    assert "stuck        consumer-1 was refused for good with UNSUPPORTED_ASSIGNOR; " in told
+    assert "and every group to be Stable" in told
+    assert "lost 0, duplicated 0" in told
+
+
+def test_partitions_that_nobody_reads_any_more_are_told():
+    told = kafsim("run", "group-static", "--set", "group.protocol=consumer", "--quiet").stdout
+    assert "abandoned    billing: 2 of 4 partitions are read by nobody at the end" in told
+    assert "abandoned" not in kafsim("run", "group-static", "--quiet").stdout
+
+
 def test_a_plan_s_consumers_take_settings(tmp_path):
     plan = tmp_path / "plan.toml"
     plan.write_text('topics = [{name = "t"}]\nloads = [{topic = "t"}]\nreaders = [{topic = "t", group = "g"}]\n')
     assert "g: has t-0 in generation 1" in kafsim("run", str(plan)).stdout
-    assert "g: has t-0 in epoch 2" in kafsim("run", str(plan), "--set", "group.protocol=consumer").stdout
+    assert "g: has t-0 in epoch 2" in kafsim("run", str(plan), "--set", "group.protocol=CONSUMER").stdout
+    refused = kafsim("run", str(plan), "--set", "group.id=other", code=2).stderr
+    assert "--set group.id does not go with a plan, whose readers name their groups" in refused
 
 
 def test_what_acks_0_loses_is_counted_as_missing():

@@ -43,6 +43,7 @@ PLANS = [
     ('[features]\n"eligible.leader.replicas.version" = "1"', "features must be a table, each a whole number"),
     ('[features]\n"eligible.leader.replicas.versio" = 1', "did you mean 'eligible.leader.replicas.version'?"),
     ('[features]\n"eligible.leader.replicas.version" = 7', "has the levels 0 to 1, not 7"),
+    ('[[readers]]\ntopic = "orders"\nsettings = {"group.id" = "g"}', "a reader has its group in `group`"),
     ("[operations]\nat = 1", "operations must be a list"),
     ('[[operations]]\nat = 1\ndo = "kil"\narguments = [1]', "unknown operation 'kil'; did you mean 'kill'?"),
     ('[[operations]]\nat = 1\ndo = "kill"\narguments = "1"', "arguments must be a list, not '1'"),
