@@ -75,6 +75,9 @@ def _kind(name: str) -> tuple[str, str]:
     for kind, known_here in KINDS.items():
         if name in known_here:
             return kind, name
+    owners = [kind for kind, known_here in KINDS.items() if rest in known_here]
+    if prefix in KINDS and owners:
+        raise UsageError(f"a {prefix} has no setting {rest!r}; a {owners[0]} has it")
     known = [setting for kind in KINDS.values() for setting in kind.names()]
     raise unknown("setting", name, known)
 

@@ -15,6 +15,7 @@ OPTIONS = [
     (["--set", "replica.lag.time.max.ms=100"], "replica.fetch.wait.max.ms should always be less"),
     (["--set", "broker.heartbeat.interval.ms=0"], "Value must be at least 1"),
     (["--set", "broker.session.timeout.ms=2000"], "broker.session.timeout.ms must be larger"),
+    (["--set", "consumer.acks=1"], "a consumer has no setting 'acks'; a producer has it"),
     (["--set", "session.timeout.ms=7000"], "leader-killed has no consumers that would take session.timeout.ms"),
     (["--input", __file__, "--key-separator", ""], "--key-separator must not be empty"),
     (["--key-separator", ":"], "--key-separator divides the lines of --input"),
