@@ -27,6 +27,8 @@ from kafsim.protocol.wire.primitives import WireError
 
 EMPTY, PREPARING, COMPLETING = "Empty", "PreparingRebalance", "CompletingRebalance"
 STABLE, DEAD = "Stable", "Dead"
+HOST = "/127.0.0.1"
+"""Of every member."""
 FROM = {
     EMPTY: (PREPARING,),
     PREPARING: (STABLE, COMPLETING, EMPTY),

@@ -11,6 +11,7 @@ from kafsim.coordinator.classic_group import (
     COMPLETING,
     DEAD,
     EMPTY,
+    HOST,
     PREPARING,
     ClassicGroup,
     Member,
@@ -62,7 +63,6 @@ class ClassicJoins:
         record = group_record(group, {})
         self._shard.note_new(group)
         self._join(now, parked, request, group)
-        end = self._shard.end
 
         def then(_: Micros, error: int) -> None:
             if error:
@@ -71,18 +71,17 @@ class ClassicJoins:
                 if member.join is parked:
                     self._manager.answer_join(member, error, "")
 
-        self._shard.write(now, [*before, record], then, replay=False)
-        if self._shard.end != end and isinstance(was, ConsumerGroup):
-            why = because(facts.MIGRATED, member=parked.header.client_id or "", protocol="classic")
-            self._shard.tell_committed(
-                facts.GroupConverted(group=group.id, type="classic", epoch=0, members=(), because=why)
-            )
-        elif self._shard.end == end:  # it could not be appended
+        if not self._shard.write(now, [*before, record], then, replay=False):
             if was is None:
                 self._shard.groups.delete(group.id)
             else:
                 self._shard.groups.put(group.id, was)
             self._shard.timers.cancel(("join", group.id))
+        elif isinstance(was, ConsumerGroup):
+            why = because(facts.MIGRATED, member=parked.header.client_id or "", protocol="classic")
+            self._shard.tell_committed(
+                facts.GroupConverted(group=group.id, type="classic", epoch=0, members=(), because=why)
+            )
 
     def _join(self, now: Micros, parked: Parked, request: JoinGroupRequest, group: ClassicGroup) -> None:
         if not self._accepts(group, request.member_id):
@@ -171,7 +170,7 @@ class ClassicJoins:
             id=id_,
             instance=request.group_instance_id,
             client_id=parked.header.client_id or "",
-            client_host="/127.0.0.1",
+            client_host=HOST,
             rebalance_ms=rebalance_ms,
             session_ms=session_ms,
             protocols=_protocols(request),

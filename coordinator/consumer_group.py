@@ -166,7 +166,7 @@ class ConsumerGroup:
 
     @property
     def state(self) -> str:
-        return state_of(len(self.members), self._standing, self.epoch, self.assignment_epoch)
+        return state_of(len(self.members), self.settled_members, self.epoch, self.assignment_epoch)
 
     @property
     def settled_members(self) -> int:
@@ -217,11 +217,6 @@ class ConsumerGroup:
     def supports(self, names: Iterable[str]) -> bool:
         """Has one of these protocols every member of the classic protocol?"""
         return any(self.protocols.get(name, 0) == self.classic_members for name in names)
-
-    def assignor(self, default: str) -> str:
-        """The one that most members want."""
-        known = [name for name in ("uniform", "range") if name in self.votes]
-        return max(known, key=lambda name: self.votes[name], default=default)
 
     # ------------------------------------------------------------------------------- replay
 
@@ -350,12 +345,13 @@ class ConsumerGroup:
                 add(self.protocols, name, by)
 
 
-def state_of(members: int, standing: Mapping[tuple[MemberState, int], int], epoch: int, assignment_epoch: int) -> str:
+def state_of(members: int, settled: int, epoch: int, assignment_epoch: int) -> str:
+    """``settled``: how many of the members have all of the newest target."""
     if not members:
         return EMPTY
     if epoch > assignment_epoch:
         return ASSIGNING
-    return STABLE if standing.get((MemberState.STABLE, assignment_epoch)) == members else RECONCILING
+    return STABLE if settled == members else RECONCILING
 
 
 def count_subscription(names: dict[str, int], regexes: dict[str, int], member: ConsumerGroupMember, by: int) -> None:

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import attrs
 
-from kafsim.coordinator.classic_group import Parked
+from kafsim.coordinator.classic_group import HOST, Parked
 from kafsim.coordinator.consumer_group import ClassicMember, ConsumerGroup, ConsumerGroupMember, MemberState
-from kafsim.coordinator.consumer_group_manager import HOST, JOIN, SYNC, ConsumerGroupManager, static_member
+from kafsim.coordinator.consumer_group_manager import JOIN, SYNC, ConsumerGroupManager, static_member
 from kafsim.coordinator.group_metadata_manager import refused_join
 from kafsim.coordinator.group_migration import GroupMigration, blob_of
 from kafsim.coordinator.member_update import MemberUpdate

@@ -12,8 +12,9 @@ from functools import partial
 
 import attrs
 
-from kafsim.coordinator.classic_group import EMPTY, ClassicGroup, Parked
+from kafsim.coordinator.classic_group import EMPTY, HOST, STABLE, ClassicGroup, Parked
 from kafsim.coordinator.consumer_group import (
+    ASSIGNING,
     JOINS,
     LEFT_FOR_A_WHILE,
     LEFT_FOR_GOOD,
@@ -33,7 +34,7 @@ from kafsim.coordinator.consumer_group_records import (
 from kafsim.coordinator.group_migration import GroupMigration
 from kafsim.coordinator.member_update import MemberUpdate, reconciled
 from kafsim.coordinator.records import CoordinatorRecord, group_tombstone
-from kafsim.coordinator.refusal import Refused, tell_refused, unknown_member
+from kafsim.coordinator.refusal import Refused, no_consumer_group, tell_refused, unknown_member
 from kafsim.coordinator.regexes import Regexes
 from kafsim.coordinator.shard import GroupShard, Then
 from kafsim.coordinator.topics import Topics
@@ -49,7 +50,6 @@ from kafsim.protocol.messages.consumer_group_heartbeat import (
 from kafsim.protocol.types import Micros, millis
 from kafsim.protocol.uuid import Uuid, to_text
 
-HOST = "/127.0.0.1"
 RETRY_MS = 500
 SESSION, REVOCATION, JOIN, SYNC = "member-session", "revocation", "member-join", "member-sync"
 """Timers of a member; one that speaks the classic protocol has the last two in place of the second."""
@@ -194,7 +194,7 @@ class ConsumerGroupManager:
         if found is None:
             return self._shard.new_consumer_group(request.group_id)
         if not joins:
-            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {found.id} is not a consumer group.")
+            raise no_consumer_group(found.id)
         if found.state == EMPTY:
             records.append(group_tombstone(found.id))
             return self._shard.new_consumer_group(found.id)
@@ -277,7 +277,7 @@ class ConsumerGroupManager:
         if group is None:
             raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {request.group_id} not found.", _NO_GROUP)
         if isinstance(group, ClassicGroup):
-            raise Refused(errors.GROUP_ID_NOT_FOUND, f"Group {request.group_id} is not a consumer group.")
+            raise no_consumer_group(request.group_id)
         if request.instance_id is not None:
             self.check_static(group, request.member_id, request.instance_id)
         member = group.members.get(request.member_id)
@@ -378,9 +378,8 @@ class ConsumerGroupManager:
         looked_at: int | None = None,
     ) -> bool:
         """``told`` is stated once the records are committed. False when they could not be appended."""
-        before, end = self._state_of(group_id), self._shard.end
-        self._shard.write(now, records, then)
-        if records and self._shard.end == end:
+        before = self._state_of(group_id)
+        if not self._shard.write(now, records, then):
             return False
         group = self._shard.groups.get(group_id)
         if isinstance(group, ConsumerGroup):
@@ -412,11 +411,11 @@ class ConsumerGroupManager:
 def _why_in(group: ConsumerGroup) -> Because:
     """What its state follows from."""
     count, epoch = len(group.members), group.assignment_epoch
-    if not count:
+    if group.state == EMPTY:
         return because(facts.EMPTIED)
-    if group.epoch > epoch:
+    if group.state == ASSIGNING:
         return because(facts.ASSIGNING, epoch=group.epoch, target=epoch)
-    if group.settled_members == count:
+    if group.state == STABLE:
         return because(facts.SETTLED, all=count, epoch=epoch)
     return because(facts.RECONCILING, members=count - group.settled_members, all=count, epoch=epoch)
 

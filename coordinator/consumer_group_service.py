@@ -5,7 +5,7 @@ What is wrong with a heartbeat by itself is told before its group is asked. A de
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from kafsim.coordinator.classic_group import Parked
@@ -157,7 +157,7 @@ class ConsumerGroupService:
         assignor = max(known, key=lambda name: votes[name], default=self._settings["group.consumer.assignors"][0])
         return DescribedGroup(
             group_id=id_,
-            group_state=committed_state(group),
+            group_state=_state(group, members.values()),
             group_epoch=group.numbers.committed("epoch") or 1,
             assignment_epoch=_assignment_epoch(group),
             assignor_name=assignor,
@@ -182,11 +182,14 @@ def _assignment_epoch(group: ConsumerGroup) -> int:
 
 def committed_state(group: ConsumerGroup) -> str:
     """The state of the group, as far as it is committed."""
-    standing: dict[tuple[MemberState, int], int] = {}
-    members = committed_members(group)
-    for member in members.values():
-        add(standing, (member.state, member.epoch), 1)
-    return state_of(len(members), standing, group.numbers.committed("epoch") or 1, _assignment_epoch(group))
+    return _state(group, committed_members(group).values())
+
+
+def _state(group: ConsumerGroup, members: Collection[ConsumerGroupMember]) -> str:
+    """``members``: those that are committed."""
+    epoch = _assignment_epoch(group)
+    settled = sum(member.state is MemberState.STABLE and member.epoch == epoch for member in members)
+    return state_of(len(members), settled, group.numbers.committed("epoch") or 1, epoch)
 
 
 def _described(topics: Topics, group: ConsumerGroup, member: ConsumerGroupMember, version: int) -> Member:

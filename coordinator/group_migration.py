@@ -194,11 +194,10 @@ class GroupMigration:
         then: Then,
     ) -> bool:
         """True when it could be written: then it is a classic group from now on."""
-        end, was = self._shard.end, self._shard.groups[group.id]
+        was = self._shard.groups[group.id]
         records = [*records, group_record(group, {m.id: m.assignment for m in group.members.values()})]
         self._shard.note_new(group)
-        self._shard.write(now, records, then, replay=False)
-        if self._shard.end == end:
+        if not self._shard.write(now, records, then, replay=False):
             self._shard.groups.put(group.id, was)
             return False
         members = tuple(group.members)

@@ -71,15 +71,14 @@ class OffsetMetadataManager:
             tell_refused(self._shard.outbox, who.group, who.member, "OffsetCommit", error, why)
             then(now, error)
             return
-        is_new, end = group is None, self._shard.end
+        is_new = group is None
         if group is None:
             group = ClassicGroup(who.group, self._shard.wall_ms(now))
             self._shard.note_new(group)
         elif isinstance(group, ClassicGroup) and group.state in (STABLE, PREPARING) and who.member in group.members:
             self._groups.renew_session(now, group, group.members[who.member])
         records = self._records(now, who.group, commits, retention_ms)
-        self._shard.write(now, records, self._told(who, commits, then))
-        if is_new and records and self._shard.end == end:  # nothing could be appended
+        if not self._shard.write(now, records, self._told(who, commits, then)) and is_new:
             self._shard.groups.delete(who.group)
 
     def _told(self, who: Committer, taken: list[Commit], then: Then) -> Then:
@@ -225,9 +224,8 @@ class OffsetMetadataManager:
             then(now, errors.NON_EMPTY_GROUP)
         else:
             keys = list(self._shard.of_group.get(group_id, {}))
-            end = self._shard.end
-            self._shard.write(now, [*(offset_tombstone(*key) for key in keys), *_tombstones(group)], then)
-            if self._shard.end != end:
+            records = [*(offset_tombstone(*key) for key in keys), *_tombstones(group)]
+            if self._shard.write(now, records, then):
                 self._shard.outbox.happened(facts.GroupRemoved(group=group_id))
 
     # ------------------------------------------------------------------------------ expire

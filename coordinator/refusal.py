@@ -34,6 +34,10 @@ def unknown_member(group: str, member: str) -> Refused:
     )
 
 
+def no_consumer_group(group: str) -> Refused:
+    return Refused(errors.GROUP_ID_NOT_FOUND, f"Group {group} is not a consumer group.")
+
+
 def tell_refused(outbox: Outbox, group: str, member: str, request: str, error: int, why: Because) -> None:
     outbox.happened(
         facts.GroupRequestRefused(group=group, member=member, request=request, error=errors.name(error), because=why)

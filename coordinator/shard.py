@@ -216,16 +216,17 @@ class GroupShard:
 
     # ------------------------------------------------------------------------------- write
 
-    def write(self, now: Micros, records: list[CoordinatorRecord], then: Then, *, replay: bool = True) -> None:
+    def write(self, now: Micros, records: list[CoordinatorRecord], then: Then, *, replay: bool = True) -> bool:
         """Append; ``then`` when it is committed. Without records, when all before is committed.
 
-        ``replay=False``: the state is what the records say already.
+        False when they could not be appended: ``then`` has been told the error. ``replay=False``: the state is what the
+        records say already.
         """
         if records:
             error, end = self._append(now, records)
             if error:
                 then(now, _COORDINATOR_ERRORS.get(error, error))
-                return
+                return False
             self.journal.offset = end - 1
             for record in records if replay else ():
                 self._replay(record.key, record.value)
@@ -233,10 +234,11 @@ class GroupShard:
             self._written = end
         elif self._written <= self._log.high_watermark:
             then(now, errors.NONE)
-            return
+            return True
         pending = PendingWrite(self._written, then)
         self._pending.append(pending)
         self._overdue.add(Micros(now + millis(self.settings["offsets.commit.timeout.ms"])), pending)
+        return True
 
     def _append(self, now: Micros, records: list[CoordinatorRecord]) -> tuple[int, int]:
         wall = self.wall_ms(now)
@@ -249,19 +251,13 @@ class GroupShard:
 
         ``on_written`` is told what was appended.
         """
-        end, half = self._written, len(records) // 2
+        half = len(records) // 2
         failed: list[int] = []
-        self.write(now, records, lambda _, error: failed.append(error))
-        if self._written != end:
+        if self.write(now, records, lambda _, error: failed.append(error)):
             on_written(records)
         elif failed == [errors.UNKNOWN_SERVER_ERROR] and half:  # they were too large
             self.write_apart(now, records[:half], on_written)
             self.write_apart(now, records[half:], on_written)
-
-    @property
-    def end(self) -> int:
-        """Where the next record goes."""
-        return self._written
 
     def classic(self, id_: str) -> ClassicGroup | None:
         """The group, if it is one of the classic protocol."""
