@@ -15,7 +15,7 @@ from kafsim.clients.assignors.assignor import COOPERATIVE, EAGER, Assignment, As
 from kafsim.clients.assignors.constrained import AssignmentError
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer, OnUnsubscribed
+from kafsim.clients.group_consumer import GroupConsumer, OnUnsubscribed, callback_failed
 from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets
 from kafsim.clients.membership import Generation, Membership, MemberState
 from kafsim.clients.metadata import ClientMetadata
@@ -231,7 +231,7 @@ class ConsumerCoordinator(GroupConsumer):
                 is_told = self._tell_revoked(revoked)
                 self._take(tuple(tp for tp in owned if tp not in revoked), now)
         if not is_told:
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise callback_failed()
         return True
 
     def _has_committed(self, now: Micros) -> bool:
@@ -352,7 +352,7 @@ class ConsumerCoordinator(GroupConsumer):
         )
         failed |= not self._call(self._listener.on_partitions_assigned, added)
         if failed:
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise callback_failed()
 
     def _matches(self, topic: str) -> bool:
         return self._pattern is not None and self._pattern.fullmatch(topic) is not None
@@ -370,7 +370,7 @@ class ConsumerCoordinator(GroupConsumer):
             is_told = self._tell_revoked(owned)
         self._subscriptions.assign(())
         if not is_told:
-            raise KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
+            raise callback_failed()
 
     def leave(self, now: Micros, then: Callable[[Micros], None]) -> None:
         """The consumer is closed. KafkaError when the listener fails; the coordinator is not told then."""

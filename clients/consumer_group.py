@@ -13,7 +13,7 @@ from kafsim.clients.consumer_membership import ConsumerMembership, LocalAssignme
 from kafsim.clients.epoch_offsets import EpochOffsets
 from kafsim.clients.errors import KafkaError
 from kafsim.clients.extensions import RebalanceListener
-from kafsim.clients.group_consumer import CALLBACK_FAILED, GroupConsumer, OnUnsubscribed
+from kafsim.clients.group_consumer import GroupConsumer, OnUnsubscribed, callback_failed
 from kafsim.clients.membership import Generation
 from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
@@ -32,7 +32,7 @@ class Reconciling:
 
     def __init__(self, local: LocalAssignment, assigned: tuple[TopicPartition, ...], until: Micros) -> None:
         self.local = local
-        self.assigned = assigned
+        self.assigned = dict.fromkeys(assigned)
         self.until = until
         self.not_before = Micros(0)
         self.is_committing = False
@@ -80,9 +80,7 @@ class ConsumerGroupMember(GroupConsumer):
     @property
     def joined(self) -> Generation:
         """The last epoch that it was a member in; none after it has unsubscribed (Kafka: ``groupMetadata``)."""
-        if self.membership.epoch > 0:
-            self._last = self.membership.generation
-        return self._last
+        return self.membership.generation if self.membership.epoch > 0 else self._last
 
     # ------------------------------------------------------------------------- subscription
 
@@ -104,7 +102,7 @@ class ConsumerGroupMember(GroupConsumer):
 
     def unsubscribe(self, now: Micros, then: OnUnsubscribed) -> None:
         """Told when the coordinator has answered, or cannot be asked; it is no member any more in any case."""
-        failed = None if self._give_up(revokes=self.membership.epoch > 0) else _callback_failed()
+        failed = None if self._give_up(revokes=self.membership.epoch > 0) else callback_failed()
         if self.membership.state is State.FATAL:
             failed, self.membership.failed = self.membership.failed or failed, None
         was_subscribed = self.is_subscribed
@@ -126,11 +124,11 @@ class ConsumerGroupMember(GroupConsumer):
     def _give_up(self, *, revokes: bool) -> bool:
         """All that it has; false when the listener fails."""
         owned = tuple(sorted(self._subscriptions.assigned))
-        self_told = True
+        is_told = True
         if owned and self.is_subscribed:
-            self_told = (self._tell_revoked if revokes else self._tell_lost)(owned)
+            is_told = (self._tell_revoked if revokes else self._tell_lost)(owned)
         self._subscriptions.assign(())
-        return self_told
+        return is_told
 
     def leave(self, now: Micros, then: Callable[[Micros], None]) -> None:
         """The consumer is closed. KafkaError when the listener fails; the coordinator is told even so."""
@@ -141,7 +139,7 @@ class ConsumerGroupMember(GroupConsumer):
         self._forget_subscription()
         self.membership.leave(now, then if is_told else lambda _: None)
         if not is_told:
-            raise _callback_failed()
+            raise callback_failed()
 
     # --------------------------------------------------------------------------------- poll
 
@@ -182,7 +180,7 @@ class ConsumerGroupMember(GroupConsumer):
         if self.membership.state in (State.UNSUBSCRIBED, State.FENCED, State.STALE):
             self.membership.join(now)
         if not is_told:
-            raise _callback_failed()
+            raise callback_failed()
         return True
 
     # --------------------------------------------------------------------------- reconcile
@@ -216,13 +214,13 @@ class ConsumerGroupMember(GroupConsumer):
                 partitions += [TopicPartition(name, index) for index in indexes]
         if self.is_by_pattern:
             self._metadata.want_ids(now, member.target.partitions)
-        if len(known) < len(member.target.partitions):
+        knows_all = len(known) == len(member.target.partitions)
+        if not knows_all:
             self._metadata.request_update(now)
-            if member.current.epoch >= 0 and known == member.current.partitions:
-                return None
         local = LocalAssignment(member.target.epoch, known)
         if member.current.epoch >= 0 and known == member.current.partitions:
-            member.acknowledge(now, local)
+            if knows_all:
+                member.acknowledge(now, local)
             return None
         until = Micros(now + millis(self._settings["max.poll.interval.ms"]))
         step = Reconciling(local, tuple(sorted(partitions)), until)
@@ -256,8 +254,8 @@ class ConsumerGroupMember(GroupConsumer):
         revoked = self._revoked(step)
         added = tuple(tp for tp in step.assigned if tp not in owned)
         if revoked and not self._tell_revoked(revoked):
-            raise _callback_failed()
-        self._take(step.assigned, now)
+            raise callback_failed()
+        self._take(tuple(step.assigned), now)
         for tp in added:
             self._subscriptions.assigned[tp].awaits_listener = True
         self._outbox.happened(
@@ -272,7 +270,7 @@ class ConsumerGroupMember(GroupConsumer):
         is_told = self._call(self._listener.on_partitions_assigned, added)
         self._next_auto_commit = Micros(0)
         if not is_told:
-            raise _callback_failed()
+            raise callback_failed()
         for state in self._subscriptions.assigned.values():
             state.awaits_listener = False
         self.membership.acknowledge(now, step.local)
@@ -292,7 +290,3 @@ class ConsumerGroupMember(GroupConsumer):
     def _auto_committed(self, now: Micros, error: KafkaError | None) -> None:
         self._is_committing = False
         self._tell_failed(error)
-
-
-def _callback_failed() -> KafkaError:
-    return KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)

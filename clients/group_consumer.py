@@ -16,14 +16,20 @@ from kafsim.clients.group_offsets import RETRIABLE, GroupOffsets, OffsetAndMetad
 from kafsim.clients.metadata import ClientMetadata
 from kafsim.clients.network import ClientNetwork
 from kafsim.clients.subscription_state import SubscriptionState
+from kafsim.protocol import errors
 from kafsim.protocol.facts import client as facts
 from kafsim.protocol.facts.fact import STATE
 from kafsim.protocol.surroundings import Surroundings
 from kafsim.protocol.types import Micros, TopicPartition, millis
 
 AUTO_COMMIT_TIMER = "auto-commit"
-OnUnsubscribed = Callable[[Micros, KafkaError | None], None]
 CALLBACK_FAILED = "User rebalance callback throws an error"
+OnUnsubscribed = Callable[[Micros, KafkaError | None], None]
+
+
+def callback_failed() -> KafkaError:
+    """What a poll or a close ends with when the listener fails."""
+    return KafkaError(errors.UNKNOWN_SERVER_ERROR, CALLBACK_FAILED)
 
 
 class GroupConsumer:

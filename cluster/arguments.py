@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
+SUBSCRIBE = "subscribe to a list of topics, or to a pattern"
 LISTENS = ("on_partitions_assigned", "on_partitions_revoked", "on_partitions_lost")
 
 
@@ -17,6 +18,8 @@ def text(value: Any, what: str) -> str:
 
 def topics(values: Iterable[Any]) -> tuple[str, ...]:
     """TypeError, or ValueError for a name that is empty, as Kafka's consumer says it."""
+    if isinstance(values, str):
+        raise TypeError(SUBSCRIBE)
     names = tuple(text(value, "a topic") for value in values)
     if any(not name.strip() for name in names):
         raise ValueError("Topic collection to subscribe to cannot contain null or empty topic")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from typing import Any
 
 import attrs
 
@@ -77,6 +78,11 @@ class GroupDescription:
 class GroupAdminHandle(Handle):
     """Requests go to the coordinator of the group, which is looked up and asked again until it answers."""
 
+    async def _ask_coordinator(self, group: str, api: int, request: object, what: str, version: int) -> Any:
+        """The response of the group's coordinator."""
+        ask = calls.Ask(api, request, to_coordinator_of=arguments.text(group, "a group"), version=version)
+        return await self._ask(ask, f"{what} group {group}").wait()
+
     async def list_groups(self, brokers: Iterable[int]) -> list[ListedGroup]:
         """The groups whose coordinators are on these brokers."""
         found: list[ListedGroup] = []
@@ -90,8 +96,7 @@ class GroupAdminHandle(Handle):
     async def describe_group(self, group: str) -> GroupDescription:
         """Of either protocol; raises GROUP_ID_NOT_FOUND for one that is not there."""
         asked = ConsumerGroupDescribeRequest(group_ids=(group,))
-        ask = calls.Ask(CONSUMER_GROUP_DESCRIBE, asked, to_coordinator_of=arguments.text(group, "a group"), version=1)
-        found = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
+        found = (await self._ask_coordinator(group, CONSUMER_GROUP_DESCRIBE, asked, "describe", 1)).groups[0]
         if found.error_code not in (errors.GROUP_ID_NOT_FOUND, errors.UNSUPPORTED_VERSION):
             _raise_for(found.error_code, found.error_message)
             return _consumer_group(found)
@@ -99,8 +104,7 @@ class GroupAdminHandle(Handle):
 
     async def _describe_classic(self, group: str) -> GroupDescription:
         request = DescribeGroupsRequest(groups=(group,))
-        ask = calls.Ask(DESCRIBE_GROUPS, request, to_coordinator_of=arguments.text(group, "a group"), version=6)
-        answer = (await self._ask(ask, f"describe group {group}").wait()).groups[0]
+        answer = (await self._ask_coordinator(group, DESCRIBE_GROUPS, request, "describe", 6)).groups[0]
         _raise_for(answer.error_code, answer.error_message)
         members = tuple(map(_member, answer.members))
         return GroupDescription(group, answer.group_state, answer.protocol_type, answer.protocol_data, members)
@@ -108,8 +112,7 @@ class GroupAdminHandle(Handle):
     async def list_group_offsets(self, group: str) -> dict[TopicPartition, int]:
         """What is committed: the next offset to read of each partition."""
         request = OffsetFetchRequest(groups=(OffsetFetchRequestGroup(group_id=group, topics=None),))
-        ask = calls.Ask(OFFSET_FETCH, request, to_coordinator_of=arguments.text(group, "a group"), version=9)
-        answer = (await self._ask(ask, f"list the offsets of group {group}").wait()).groups[0]
+        answer = (await self._ask_coordinator(group, OFFSET_FETCH, request, "list the offsets of", 9)).groups[0]
         _raise_for(answer.error_code)
         return {
             TopicPartition(topic.name, one.partition_index): one.committed_offset
@@ -129,8 +132,7 @@ class GroupAdminHandle(Handle):
             group_id=group,
             topics=tuple(OffsetCommitRequestTopic(name=name, partitions=tuple(p)) for name, p in topics.items()),
         )
-        ask = calls.Ask(OFFSET_COMMIT, request, to_coordinator_of=arguments.text(group, "a group"), version=9)
-        response = await self._ask(ask, f"alter the offsets of group {group}").wait()
+        response = await self._ask_coordinator(group, OFFSET_COMMIT, request, "alter the offsets of", 9)
         for topic in response.topics:
             for answer in topic.partitions:
                 _raise_for(answer.error_code)
@@ -144,8 +146,7 @@ class GroupAdminHandle(Handle):
             for name, indexes in by_topic(map(partition_of, partitions)).items()
         )
         request = OffsetDeleteRequest(group_id=group, topics=topics)
-        ask = calls.Ask(OFFSET_DELETE, request, to_coordinator_of=arguments.text(group, "a group"))
-        response = await self._ask(ask, f"delete offsets of group {group}").wait()
+        response = await self._ask_coordinator(group, OFFSET_DELETE, request, "delete offsets of", 0)
         _raise_for(response.error_code)
         for topic in response.topics:
             for answer in topic.partitions:
@@ -154,8 +155,7 @@ class GroupAdminHandle(Handle):
     async def delete_group(self, group: str) -> None:
         """Raises NON_EMPTY_GROUP while it has members."""
         request = DeleteGroupsRequest(groups_names=(group,))
-        ask = calls.Ask(DELETE_GROUPS, request, to_coordinator_of=arguments.text(group, "a group"), version=2)
-        response = await self._ask(ask, f"delete group {group}").wait()
+        response = await self._ask_coordinator(group, DELETE_GROUPS, request, "delete", 2)
         _raise_for(response.results[0].error_code)
 
     async def remove_members(self, group: str, instance_ids: Iterable[str] | None = None) -> None:
@@ -168,13 +168,8 @@ class GroupAdminHandle(Handle):
         if not asked:
             raise ValueError("Invalid empty members has been provided")
         identities = tuple(MemberIdentity(member_id=m, group_instance_id=i, reason=REMOVED) for m, i in asked)
-        ask = calls.Ask(
-            LEAVE_GROUP,
-            LeaveGroupRequest(group_id=group, members=identities),
-            to_coordinator_of=arguments.text(group, "a group"),
-            version=5,
-        )
-        response = await self._ask(ask, f"remove members of group {group}").wait()
+        request = LeaveGroupRequest(group_id=group, members=identities)
+        response = await self._ask_coordinator(group, LEAVE_GROUP, request, "remove members of", 5)
         _raise_for(response.error_code)
         for answer in response.members:
             _raise_for(answer.error_code)

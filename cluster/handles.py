@@ -111,11 +111,9 @@ class ConsumerHandle(Handle):
         self, topics: Iterable[str] = (), *, pattern: str | None = None, listener: RebalanceListener | None = None
     ) -> None:
         """Be a member of the group of ``group.id``; ``pattern``: all topics whose whole name matches."""
-        if isinstance(topics, str):
-            raise TypeError("subscribe to a list of topics, or to a pattern")
         given = arguments.topics(topics)
         if bool(given) == (pattern is not None):
-            raise TypeError("subscribe to a list of topics, or to a pattern")
+            raise TypeError(arguments.SUBSCRIBE)
         pattern = None if pattern is None else arguments.text(pattern, "a pattern")
         await self._ask(calls.Subscribe(given, pattern, arguments.listener(listener)), "subscribe").wait()
 

@@ -299,9 +299,13 @@ def _check_groups(settings: dict[str, Any]) -> None:
     """Kafka: ``GroupCoordinatorConfig``."""
     for what in ("session.timeout", "heartbeat.interval", "assignment.interval"):
         name, least, most = (f"group.consumer.{bound}{what}.ms" for bound in ("", "min.", "max."))
-        for upper, lower, word in ((most, least, "greater"), (name, least, "greater"), (name, most, "less")):
-            if settings[upper] < settings[lower] if word == "greater" else settings[upper] > settings[lower]:
-                raise ConfigError(f"{upper} must be {word} than or equal to {lower}")
+        for small, large, text in (
+            (least, most, f"{most} must be greater than or equal to {least}"),
+            (least, name, f"{name} must be greater than or equal to {least}"),
+            (name, most, f"{name} must be less than or equal to {most}"),
+        ):
+            if settings[small] > settings[large]:
+                raise ConfigError(text)
     if settings["group.consumer.heartbeat.interval.ms"] >= settings["group.consumer.session.timeout.ms"]:
         raise ConfigError("group.consumer.heartbeat.interval.ms must be less than group.consumer.session.timeout.ms")
     if "classic" not in settings["group.coordinator.rebalance.protocols"]:

@@ -71,6 +71,6 @@ def _is_stable(member: ConsumerHandle) -> bool:
         return True
     group = getattr(member.node.port.core, "group", None)
     assert group is not None, f"{member.node.address} has no group"
-    if getattr(group, "refused_for", 0):
+    if group.refused_for:
         return True
     return bool(group.is_stable) and group.joined == group.membership.generation

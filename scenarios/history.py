@@ -128,8 +128,8 @@ class History:
         answered = [sent for sent in self.sends.values() if sent.is_acknowledged]
         acked = [sent for sent in answered if sent.offset >= 0]
         unacknowledged = [sent for sent in answered if sent.offset < 0]
-        lost = [sent for sent in acked if self._is_lost(sent) and not self._is_replaced(sent, acked)]
-        lost = lost if self._is_read else []
+        read = acked if self._is_read else []
+        lost = [sent for sent in read if self._is_lost(sent) and not self._is_replaced(sent, acked)]
         duplicated = self._duplicated()
         reordered = self._reordered()
         examples = [_tell("lost", sent) for sent in lost[:3]]

@@ -6,7 +6,7 @@ judgement of the clients' history and the time each partition was not available.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping
 from typing import Any
 
 import attrs
@@ -338,18 +338,24 @@ process that had its instance id is not known to be gone."""
 
 def _refusals(cluster: Cluster) -> str:
     """Which consumers were refused for good, for whoever waits for their groups."""
-    cores = ((name, node.port.core) for name, node in cluster.clients.items() if node.port is not None)
-    codes = ((name, getattr(getattr(core, "group", None), "refused_for", errors.NONE)) for name, core in cores)
+    codes = ((name, core.group.refused_for) for name, core in _in_groups(cluster))
     return "".join(f"{name} was refused for good with {errors.name(code)}; " for name, code in codes if code)
+
+
+def _in_groups(cluster: Cluster) -> Iterator[tuple[str, Any]]:
+    """The names and cores of the consumers that run and have a group."""
+    for name, node in cluster.clients.items():
+        core: Any = None if node.port is None else node.port.core
+        if name.startswith("consumer-") and core is not None and core.group is not None:
+            yield name, core
 
 
 def groups_have_converged(cluster: Cluster) -> bool:
     """Every consumer that subscribes and runs is a member of its group, in the generation that is assigned."""
     expected: dict[str, dict[str, int]] = {}
-    for name, node in cluster.clients.items():
-        core: Any = None if node.port is None else node.port.core
-        group = core.group if name.startswith("consumer-") and core is not None else None
-        if group is not None and group.is_subscribed and group.refused_for not in FOR_GOOD:
+    for _, core in _in_groups(cluster):
+        group = core.group
+        if group.is_subscribed and group.refused_for not in FOR_GOOD:
             if not group.is_stable:
                 return False
             generation = group.membership.generation

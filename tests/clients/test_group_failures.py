@@ -5,9 +5,9 @@ from __future__ import annotations
 import pytest
 
 from kafsim.clients.assignors.assignor import Assignment, Assignor, Subscriptions, Topics
-from kafsim.clients.consumer_coordinator import CALLBACK_FAILED
 from kafsim.clients.errors import IllegalStateError, KafkaError, KafkaTimeoutError
 from kafsim.clients.extensions import RebalanceListener
+from kafsim.clients.group_consumer import CALLBACK_FAILED
 from kafsim.cluster.cluster import Cluster
 from kafsim.cluster.handles import ConsumerHandle
 from kafsim.protocol.facts import client as cf
