@@ -24,4 +24,5 @@ SCENARIO = Scenario(
     name="follower-lost",
     summary="a follower is killed: produce requests wait until the ISR shrinks; it returns, catches up and rejoins",
     play=play,
+    least_brokers=2,
 )

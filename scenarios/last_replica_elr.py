@@ -17,5 +17,6 @@ SCENARIO = Scenario(
     name="last-replica-elr",
     summary="the last replica in sync loses its disk: with KIP-966 an eligible replica leads, nothing is lost",
     play=play,
+    least_brokers=3,
     shape=ClusterShape(),
 )

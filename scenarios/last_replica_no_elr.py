@@ -17,6 +17,7 @@ SCENARIO = Scenario(
     name="last-replica-no-elr",
     summary="as last-replica-elr without KIP-966: the last one leads again with its empty disk, all is lost",
     play=play,
+    least_brokers=3,
     shape=ClusterShape(features={"eligible.leader.replicas.version": 0}),
     expected="violated",
 )

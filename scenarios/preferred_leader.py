@@ -26,6 +26,7 @@ SCENARIO = Scenario(
     name="preferred-leader",
     summary="a broker that was restarted leads nothing until auto.leader.rebalance.enable gives it its partitions back",
     play=play,
+    least_brokers=2,
     records=40,
     shape=ClusterShape(configs={"leader.imbalance.check.interval.seconds": 20}),
 )

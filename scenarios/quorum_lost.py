@@ -30,5 +30,6 @@ SCENARIO = Scenario(
     name="quorum-lost",
     summary="two of three controllers die: leaders go on serving, no ISR can change until a majority is back",
     play=play,
+    least_brokers=2,
     shape=ClusterShape(controllers=3),
 )

@@ -45,6 +45,7 @@ class Scenario:
     """``expected``: the verdict when nothing is changed, ``violated`` for that of any invariant.
 
     ``records``: how many it sends of its own. ``has_consumers``: but for the one that reads everything at the end.
+    ``least_brokers``: it names so many, or needs them for what it shows.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Scenario:
     expected: str = "ok"
     records: int = 20
     has_consumers: bool = False
+    least_brokers: int = 1
     shape: ClusterShape = attrs.field(factory=ClusterShape)
 
     def given(self, given: Given) -> Given:

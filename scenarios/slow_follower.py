@@ -24,6 +24,7 @@ SCENARIO = Scenario(
     name="slow-follower",
     summary="a follower behind a slow link leaves the ISR after replica.lag.time.max.ms and comes back later",
     play=play,
+    least_brokers=3,
     records=40,
     shape=ClusterShape(configs={"replica.lag.time.max.ms": 2_000}),
 )

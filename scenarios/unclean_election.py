@@ -32,5 +32,6 @@ SCENARIO = Scenario(
     name="unclean-election",
     summary="an admin lets a replica lead that is not in sync: what it lacks is lost, the old leader truncates",
     play=play,
+    least_brokers=3,
     expected="lost",
 )

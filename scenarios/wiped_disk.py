@@ -25,4 +25,5 @@ SCENARIO = Scenario(
     name="wiped-disk",
     summary="a follower loses its disk: it counts as shut down uncleanly, copies everything and rejoins",
     play=play,
+    least_brokers=2,
 )

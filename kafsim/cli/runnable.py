@@ -72,6 +72,8 @@ def find(name: str, asked: Asked) -> Runnable:
     if given.consumer and not scenario.has_consumers:
         raise UsageError(f"{name} has no consumers that would take {next(iter(given.consumer))}")
     shape = _shape(scenario.shape, asked, configs)
+    if shape.brokers < scenario.least_brokers:
+        raise UsageError(f"{name} needs {scenario.least_brokers} brokers at least, not {shape.brokers}")
     _check(given.operations, shape)
 
     async def story(cluster: Cluster) -> None:

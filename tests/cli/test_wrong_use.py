@@ -88,6 +88,13 @@ def test_options(capsys, options, message):
     assert_fails(capsys, 2, message, "leader-killed", *options)
 
 
+@pytest.mark.parametrize(("name", "least"), [("isr-forgotten", 2), ("preferred-leader", 2), ("slow-follower", 3)])
+def test_a_story_with_too_few_brokers(capsys, name: str, least: int):
+    assert_fails(
+        capsys, 2, f"{name} needs {least} brokers at least, not {least - 1}", name, "--brokers", f"{least - 1}"
+    )
+
+
 @pytest.mark.parametrize(("text", "message"), PLANS)
 def test_plans(capsys, tmp_path: Path, text: str, message: str):
     path = tmp_path / "plan.toml"
